@@ -1,0 +1,337 @@
+/* The durable state behind jidoka and andon: the transactions those layers ask for, whatever database holds it.
+ *
+ * Asynchronous: a request struct is filled by the caller, lives until its `done` ran (on the caller's thread, from
+ * store_dispatch), and owns an arena for what it returns. status: 0, or -errno: -ESTALE the fence did not match (another
+ * owner, or this batch was already committed: look), -ENOSPC, -EIO, -EUCLEAN (corrupt), -ESHUTDOWN. After a failure other
+ * than -ESTALE nothing of the request is in the store; "commit unknown" is resolved inside by the batch number.
+ * One handle per thread. */
+#ifndef TAI_STORE_STORE_H
+#define TAI_STORE_STORE_H
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "store/records.h"
+
+struct store;
+struct store_backend; /* shared: sqlite/sqlite.h */
+struct store_request;
+typedef void store_done(struct store_request *request, int status);
+
+struct store_request { /* first member of every request */
+    store_done *done;
+    void *ctx;
+    struct arena arena; /* results live here; the caller calls arena_done when finished with them */
+    void *op;           /* the backend's while in flight */
+};
+
+must_check int store_open(struct store_backend *backend, struct store **ret, struct error *err);
+int store_poll_fd(const struct store *store);
+void store_dispatch(struct store *store);
+void store_close(struct store *store); /* requests in flight are dropped without done */
+
+/* --- jidoka: leases ------------------------------------------------------------------------------------------------ */
+
+struct lease {
+    uint32_t partition;
+    uint64_t epoch;
+    uint64_t batch;
+    uint32_t crashes;
+    int64_t clock_ms; /* partition clock as last written */
+    bool claimed;     /* by this very request: everything cached of this partition is stale */
+    uint64_t taken, requeued, ended, duplicates, waiting, acting, governors; /* counters of the partition row */
+    uint64_t next_line;      /* next waiting-row order number */
+    uint64_t outcomes_open;  /* outcomes not yet receipted, all shards */
+};
+
+/* Heartbeat: renews what this worker holds, gives back `release` cleanly, takes free or expired ones up to ⌈P/W⌉ of
+ * `partitions`. */
+struct store_lease {
+    struct store_request req;
+    const char *worker; /* unique per process start */
+    uint32_t partitions;
+    int64_t ttl_ms; /* 3000, database clock */
+    const uint32_t *release;
+    uint32_t release_count;
+    bool leaving; /* release everything, take nothing */
+    /* out */
+    struct lease *leases;
+    uint32_t lease_count;
+};
+void store_lease(struct store *store, struct store_lease *request);
+
+/* What the owner needs after a claim: waiting rows per governor, acting rows. */
+struct waiting_count {
+    struct span tenant_id, entitlement_id;
+    uint64_t count;
+};
+struct store_load {
+    struct store_request req;
+    uint32_t partition;
+    /* out */
+    struct waiting_count *waiting;
+    size_t waiting_count;
+    struct signal_row *acting; /* with bytes */
+    size_t acting_count;
+    int64_t next_due;  /* earliest governor or row timer on the partition clock; INT64_MAX none */
+    int64_t quota_due; /* earliest quota roll-over, wall */
+};
+void store_load(struct store *store, struct store_load *request);
+
+/* --- jidoka: look-up ----------------------------------------------------------------------------------------------- */
+
+struct lookup_signal {
+    struct identity identity;          /* in */
+    const uint8_t *sha256;             /* in */
+    bool found, same_hash;             /* out: a row exists under the identity; with that hash (as it or as its conflict) */
+    bool conflict_known;               /* out: found, other bytes, and that conflict has its row already */
+    bool redrivable;                   /* out, redrive > 0: ending redrive-1 is deadlettered or failed */
+    enum signal_status status;         /* out, if found */
+};
+struct lookup_governor {
+    struct span tenant_id, entitlement_id; /* in */
+    bool found;                            /* out */
+    struct governor_record record;         /* out; heap-owned by the caller when found: governor_record_done */
+    uint64_t tenant_governors;             /* out: how many the tenant has in all partitions, if not found */
+};
+struct store_lookup {
+    struct store_request req;
+    uint32_t partition;
+    struct lookup_signal *signals;
+    size_t signal_count;
+    struct lookup_governor *governors;
+    size_t governor_count;
+    uint64_t governors_total; /* out: over all partitions */
+};
+void store_lookup(struct store *store, struct store_lookup *request);
+
+/* Waiting rows of one governor, oldest first, with bytes. */
+struct store_waiting {
+    struct store_request req;
+    uint32_t partition;
+    struct span tenant_id, entitlement_id;
+    uint64_t after_line; /* 0: from the oldest */
+    uint32_t limit;
+    struct signal_row *rows; /* out */
+    size_t row_count;
+};
+void store_waiting(struct store *store, struct store_waiting *request);
+
+/* What is due: governors by timer, waiting rows by due_ms. */
+struct governor_key {
+    struct span tenant_id, entitlement_id;
+};
+struct store_due {
+    struct store_request req;
+    uint32_t partition;
+    int64_t clock_ms, wall_ms;
+    uint32_t limit;
+    /* out */
+    struct governor_key *governors;
+    size_t governor_count;
+    struct signal_row *rows; /* without bytes */
+    size_t row_count;
+    int64_t next_due, quota_due; /* the earliest that are not in this answer */
+};
+void store_due(struct store *store, struct store_due *request);
+
+/* --- jidoka: the one transaction ----------------------------------------------------------------------------------- */
+
+/* insert: a new row (must not exist). Otherwise status, reason, due_ms, changed_at_ms and appended outcomes of the row with
+ * this identity and `conflict` are written; bytes are dropped when the ending does not keep them. */
+struct signal_change {
+    bool insert;
+    struct signal_row row;
+};
+struct governor_change {
+    struct span tenant_id, entitlement_id;
+    bool insert;
+    const struct governor_record *record;
+};
+struct intake_range { /* sequences of one boot taken by this batch: first..last, contiguous */
+    char boot[17];
+    uint64_t first, last;
+    uint64_t confirmed; /* highest `confirmed` seen in these frames */
+};
+
+/* First statement: UPDATE partitions SET batch = batch+1, counters, clock WHERE partition, epoch, batch: one row or
+ * -ESTALE. All or nothing. */
+struct store_commit {
+    struct store_request req;
+    uint32_t partition;
+    uint64_t epoch, batch; /* as held; the store's batch is batch+1 afterwards */
+    int64_t clock_ms;
+    bool settles;   /* true once the first prefetch of frames after a claim is settled: crashes returns to 0 */
+    int64_t taken, requeued, ended, duplicates, waiting, acting; /* deltas of the counters */
+    uint64_t next_line; /* absolute */
+    struct signal_change *signals;
+    size_t signal_count;
+    struct governor_change *governors;
+    size_t governor_count;
+    struct outcome *outcomes; /* partition set by the store; number set by the caller (counted per shard from
+                                 store_outcome_numbers) */
+    uint32_t *outcome_shards; /* shard of each outcome */
+    size_t outcome_count;
+    struct intake_range *intake;
+    size_t intake_count;
+};
+void store_commit(struct store *store, struct store_commit *request);
+
+/* The next outcome number of each shard, for a partition; asked once after a claim. */
+struct store_outcome_numbers {
+    struct store_request req;
+    uint32_t partition, shards;
+    uint64_t *next; /* out: shards of them */
+};
+void store_outcome_numbers(struct store *store, struct store_outcome_numbers *request);
+
+/* --- andon: shards ------------------------------------------------------------------------------------------------- */
+
+enum { LOG_FRONTIER_MAX = 64 };
+
+struct shard_head {
+    uint32_t shard;
+    uint64_t epoch, batch;
+    bool claimed;
+    uint64_t size;                              /* leaves in the log */
+    uint8_t frontier[LOG_FRONTIER_MAX][SHA256_SIZE]; /* roots of the perfect subtrees, largest first */
+    uint32_t frontier_count;                    /* popcount of size */
+};
+struct store_shards { /* heartbeat for shards, as store_lease */
+    struct store_request req;
+    const char *worker;
+    uint32_t shards;
+    int64_t ttl_ms;
+    bool leaving;
+    struct shard_head *heads; /* out */
+    uint32_t head_count;
+};
+void store_shards(struct store *store, struct store_shards *request);
+
+/* The oldest outcomes of a shard not yet receipted, each partition's in order. */
+struct store_outcomes {
+    struct store_request req;
+    uint32_t shard, limit;
+    struct outcome *outcomes; /* out */
+    size_t outcome_count;
+};
+void store_outcomes(struct store *store, struct store_outcomes *request);
+
+struct chain_head {
+    struct span chain;
+    uint64_t seq; /* 0: no receipt yet */
+    uint8_t hash[SHA256_SIZE];
+};
+struct store_chains {
+    struct store_request req;
+    uint32_t shard;
+    struct chain_head *chains; /* in: chain; out: the rest */
+    size_t chain_count;
+};
+void store_chains(struct store *store, struct store_chains *request);
+
+/* Fenced by (shard, epoch, batch). Appends receipts, moves chain heads and the log, deletes the outcomes they came from. */
+struct store_append {
+    struct store_request req;
+    struct shard_head head; /* as it shall be; head.epoch and head.batch as held: the store's batch is batch+1 afterwards */
+    const struct receipt *receipts;
+    size_t receipt_count;
+    const struct chain_head *chains; /* as they shall be */
+    size_t chain_count;
+    const struct outcome *outcomes; /* those consumed, in the order read: deleted */
+    size_t outcome_count;
+    /* out: read back after the COMMIT, what a checkpoint may be signed over */
+    struct shard_head committed;
+};
+void store_append(struct store *store, struct store_append *request);
+
+/* Wakes when outcomes may have arrived (after their COMMIT). Polling stays the caller's fallback. */
+void store_on_outcomes(struct store *store, void (*wake)(void *ctx), void *ctx);
+
+/* --- andon: queries of the API --------------------------------------------------------------------------------------- */
+
+struct store_signal {
+    struct store_request req;
+    struct span tenant_id, id, entitlement_id; /* in; entitlement_id may be empty: the newest one */
+    bool found;                                /* out */
+    struct signal_row row;                     /* the highest redrive, not a conflict unless only those exist; no bytes */
+    uint32_t partition_of_row;
+    struct span *also_under; /* further entitlements with that id, at most 100 */
+    size_t also_count;
+};
+void store_signal(struct store *store, struct store_signal *request);
+
+struct store_receipt {
+    struct store_request req;
+    char receipt_id[UUID_TEXT + 1];
+    bool found;
+    uint32_t shard;
+    struct receipt receipt;
+};
+void store_receipt(struct store *store, struct store_receipt *request);
+
+/* Receipts in order. By chain (seq > after) when chain is given, else by shard (index >= after). Filters may make a page
+ * shorter than limit while more remains: next says where to go on, 0 if at the end. */
+struct store_receipts {
+    struct store_request req;
+    uint32_t shard;
+    struct span chain;
+    uint64_t after;
+    uint32_t limit; /* 1..1000 */
+    struct span entitlement_id, signal_id, type; /* filters, empty: any */
+    struct receipt *receipts;
+    size_t receipt_count;
+    uint64_t next; /* `after` of the next page */
+    bool more;
+};
+void store_receipts(struct store *store, struct store_receipts *request);
+
+struct governor_item {
+    struct span tenant_id, entitlement_id;
+    uint32_t partition;
+    struct governor_record record; /* heap-owned: governor_record_done */
+    uint64_t waiting;
+};
+/* Governors in key order behind (after_tenant, after_entitlement); tenant_id restricts. One of them: limit 1 and exact. */
+struct store_governors {
+    struct store_request req;
+    struct span tenant_id, entitlement_id;
+    bool exact;
+    int state; /* -1 any */
+    struct span after_tenant, after_entitlement;
+    uint32_t limit;
+    struct governor_item *governors;
+    size_t governor_count;
+    bool more;
+};
+void store_governors(struct store *store, struct store_governors *request);
+
+/* Sums over all partitions and shards, for status and metrics. */
+struct store_totals {
+    struct store_request req;
+    uint64_t taken, requeued, ended, duplicates, waiting, acting, governors, outcomes_open, receipts, chains;
+    uint64_t governors_in[GOVERNOR_STATE_COUNT];
+};
+void store_totals(struct store *store, struct store_totals *request);
+
+/* --- data set ------------------------------------------------------------------------------------------------------ */
+
+/* Values fixed for a data set ("partitions", "shards"): stored on first use, compared afterwards. */
+struct store_fix {
+    struct store_request req;
+    const char *name;
+    uint64_t value;
+    uint64_t stored; /* out: differs from value when the data set was made otherwise */
+};
+void store_fix(struct store *store, struct store_fix *request);
+
+/* Deletes ended signal rows that changed before cutoff_ms, walking the table a slice at a time; rows that keep bytes
+ * (deadlettered, failed) stay. */
+struct store_sweep {
+    struct store_request req;
+    int64_t cutoff_ms;
+    uint32_t limit; /* rows to look at */
+    uint64_t deleted; /* out */
+};
+void store_sweep(struct store *store, struct store_sweep *request);
+
+#endif
