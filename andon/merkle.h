@@ -1,0 +1,19 @@
+/* RFC 6962 Merkle tree hashing, append-only, over a compact range. Pure. */
+#ifndef TAI_ANDON_MERKLE_H
+#define TAI_ANDON_MERKLE_H
+
+#include "common/hash.h"
+
+enum { MERKLE_LEVELS = 64 };
+
+struct merkle {
+    uint64_t size;
+    uint8_t frontier[MERKLE_LEVELS][SHA256_SIZE]; /* roots of the perfect subtrees, largest first */
+    uint32_t count;                               /* popcount of size */
+};
+
+void merkle_leaf(struct hasher *hasher, struct span data, uint8_t ret[SHA256_SIZE]);
+void merkle_append(struct merkle *tree, struct hasher *hasher, const uint8_t leaf[SHA256_SIZE]);
+void merkle_root(const struct merkle *tree, struct hasher *hasher, uint8_t ret[SHA256_SIZE]); /* empty: SHA-256 of "" */
+
+#endif
