@@ -1,0 +1,125 @@
+/* RFC 8785 output of a parsed value. Recursion is bounded by the scanner's nesting limit. Any thread. */
+#include "common/json_internal.h"
+
+#include "common/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { FEW_MEMBERS = 16, EXACT_DIGITS = 15 };
+
+/* UTF-8 sorts like UTF-16 except that surrogate pairs (lead bytes F0..F4) come before U+E000..U+FFFF (EE, EF). */
+static int utf16_rank(unsigned char c)
+{
+    return c == 0xee || c == 0xef ? c + 0x10 : c;
+}
+
+static int by_utf16(const void *a, const void *b)
+{
+    const struct span *x = &((const struct json_name *)a)->name, *y = &((const struct json_name *)b)->name;
+    size_t n = x->len < y->len ? x->len : y->len;
+    for (size_t i = 0; i < n; i++)
+        if (x->ptr[i] != y->ptr[i])
+            return utf16_rank((unsigned char)x->ptr[i]) - utf16_rank((unsigned char)y->ptr[i]);
+    return (x->len > y->len) - (x->len < y->len);
+}
+
+static void write_number(struct span raw, struct buf *out)
+{
+    bool plain = raw.len <= EXACT_DIGITS && raw.ptr[0] != '-';
+    for (size_t i = 0; plain && i < raw.len; i++)
+        plain = raw.ptr[i] >= '0' && raw.ptr[i] <= '9';
+    double value;
+    if (plain)
+        buf_add_span(out, raw);
+    else if (json_number_value(raw, &value))
+        json_add_double(out, value);
+}
+
+/* Without escapes a string the scanner accepted is in its shortest form. */
+static void write_string(struct span inside, bool escaped, struct buf *out)
+{
+    struct buf plain;
+    buf_init(&plain, inside.len);
+    if (escaped) {
+        json_unescape(inside, &plain);
+        json_add_string(out, buf_span(&plain));
+    } else {
+        buf_add_char(out, '"');
+        buf_add_span(out, inside);
+        buf_add_char(out, '"');
+    }
+    buf_done(&plain);
+}
+
+static void write_value(const struct json_doc *doc, const struct json_node *node, struct buf *out);
+
+static void write_members(const struct json_doc *doc, const struct json_node *object, struct buf *out)
+{
+    struct json_name few[FEW_MEMBERS];
+    struct json_name *names = object->count <= FEW_MEMBERS ? few : xmalloc(object->count * sizeof(*names));
+    struct buf scratch;
+    buf_init(&scratch, doc->text.len);
+    json_names(doc, object, names, &scratch);
+    bool sorted = true;
+    for (uint32_t i = 1; sorted && i < object->count; i++)
+        sorted = by_utf16(&names[i - 1], &names[i]) < 0;
+    if (!sorted)
+        qsort(names, object->count, sizeof(*names), by_utf16);
+    for (uint32_t i = 0; i < object->count; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        write_string(json_key(doc, names[i].node), names[i].node->key_escaped, out);
+        buf_add_char(out, ':');
+        write_value(doc, names[i].node, out);
+    }
+    buf_done(&scratch);
+    if (names != few)
+        free(names);
+}
+
+static void write_items(const struct json_doc *doc, const struct json_node *array, struct buf *out)
+{
+    for (const struct json_node *item = json_first(doc, array); item;) {
+        write_value(doc, item, out);
+        item = json_next(doc, array, item);
+        if (item)
+            buf_add_char(out, ',');
+    }
+}
+
+static void write_value(const struct json_doc *doc, const struct json_node *node, struct buf *out)
+{
+    struct span raw = json_raw(doc, node);
+    switch (node->type) {
+    case JSON_NULL:
+    case JSON_FALSE:
+    case JSON_TRUE:
+        buf_add_span(out, raw);
+        break;
+    case JSON_NUMBER:
+        write_number(raw, out);
+        break;
+    case JSON_STRING:
+        write_string((struct span){raw.ptr + 1, raw.len - 2}, node->escaped, out);
+        break;
+    case JSON_ARRAY:
+        buf_add_char(out, '[');
+        write_items(doc, node, out);
+        buf_add_char(out, ']');
+        break;
+    case JSON_OBJECT:
+        buf_add_char(out, '{');
+        write_members(doc, node, out);
+        buf_add_char(out, '}');
+        break;
+    }
+}
+
+int json_canonical(const struct json_doc *doc, const struct json_node *node, struct buf *out)
+{
+    if (!node)
+        return -EINVAL;
+    write_value(doc, node, out);
+    return out->failed ? -ENOBUFS : 0;
+}
