@@ -24,13 +24,42 @@ static int by_utf16(const void *a, const void *b)
     return (x->len > y->len) - (x->len < y->len);
 }
 
+static void sort_names(struct json_name *names, size_t count)
+{
+    if (count > FEW_MEMBERS) {
+        qsort(names, count, sizeof(*names), by_utf16);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        struct json_name name = names[i];
+        size_t at = i;
+        for (; at > 0 && by_utf16(&names[at - 1], &name) > 0; at--)
+            names[at] = names[at - 1];
+        names[at] = name;
+    }
+}
+
+/* True of most numbers people write: up to 15 digits without exponent or superfluous zeros are their own shortest form,
+ * because no two such decimals share a double. */
+static bool number_is_shortest(struct span raw)
+{
+    const char *p = raw.ptr + (raw.ptr[0] == '-');
+    const char *end = raw.ptr + raw.len;
+    const char *point = memchr(p, '.', (size_t)(end - p));
+    if (end - p > EXACT_DIGITS)
+        return false;
+    for (const char *c = p; c < end; c++)
+        if ((*c < '0' || *c > '9') && c != point)
+            return false;
+    if (!point)
+        return *p != '0' || raw.len == 1;
+    return end[-1] != '0' && (*p != '0' || point[1] != '0');
+}
+
 static void write_number(struct span raw, struct buf *out)
 {
-    bool plain = raw.len <= EXACT_DIGITS && raw.ptr[0] != '-';
-    for (size_t i = 0; plain && i < raw.len; i++)
-        plain = raw.ptr[i] >= '0' && raw.ptr[i] <= '9';
     double value;
-    if (plain)
+    if (number_is_shortest(raw))
         buf_add_span(out, raw);
     else if (json_number_value(raw, &value))
         json_add_double(out, value);
@@ -60,13 +89,9 @@ static void write_members(const struct json_doc *doc, const struct json_node *ob
     struct json_name *names = object->count <= FEW_MEMBERS ? few : xmalloc(object->count * sizeof(*names));
     struct buf scratch;
     buf_init(&scratch, doc->text.len);
-    json_names(doc, object, names, &scratch);
-    bool sorted = true;
-    for (uint32_t i = 1; sorted && i < object->count; i++)
-        sorted = by_utf16(&names[i - 1], &names[i]) < 0;
-    if (!sorted)
-        qsort(names, object->count, sizeof(*names), by_utf16);
-    for (uint32_t i = 0; i < object->count; i++) {
+    size_t count = json_names(doc, object, names, &scratch);
+    sort_names(names, count);
+    for (size_t i = 0; i < count; i++) {
         if (i)
             buf_add_char(out, ',');
         write_string(json_key(doc, names[i].node), names[i].node->key_escaped, out);

@@ -12,9 +12,10 @@ struct json_name {
     struct span name;
     const struct json_node *node;
 };
-/* Fills names (room for object->count); escaped ones are unescaped into scratch, which is emptied first. */
-void json_names(const struct json_doc *doc, const struct json_node *object, struct json_name *names,
-                struct buf *scratch);
+/* Fills names (room for object->count); escaped ones are unescaped into scratch, which is emptied first.
+ * Returns how many. */
+size_t json_names(const struct json_doc *doc, const struct json_node *object, struct json_name *names,
+                  struct buf *scratch);
 
 /* True if no two members of object have the same name; else *ret_offset is the name that came second, the first such.
  */

@@ -74,10 +74,10 @@ static size_t escaped_bytes(const struct json_doc *doc, const struct json_node *
     return bytes;
 }
 
-void json_names(const struct json_doc *doc, const struct json_node *object, struct json_name *names,
-                struct buf *scratch)
+size_t json_names(const struct json_doc *doc, const struct json_node *object, struct json_name *names,
+                  struct buf *scratch)
 {
-    size_t bytes = escaped_bytes(doc, object);
+    size_t bytes = escaped_bytes(doc, object), count = 0;
     buf_clear(scratch);
     if (bytes)
         buf_reserve(scratch, bytes); /* unescaping never lengthens: the names below stay where they are */
@@ -88,8 +88,9 @@ void json_names(const struct json_doc *doc, const struct json_node *object, stru
             json_unescape(name, scratch);
             name = (struct span){scratch->data + start, scratch->len - start};
         }
-        *names++ = (struct json_name){name, m};
+        names[count++] = (struct json_name){name, m};
     }
+    return count;
 }
 
 static int by_name(const void *a, const void *b)
@@ -124,11 +125,10 @@ static bool pairwise_unique(const struct json_name *names, size_t count)
 bool json_names_unique(const struct json_doc *doc, const struct json_node *object, size_t *ret_offset)
 {
     struct json_name few[PAIRWISE_MAX];
-    size_t count = object->count;
-    struct json_name *names = count <= PAIRWISE_MAX ? few : xmalloc(count * sizeof(*names));
+    struct json_name *names = object->count <= PAIRWISE_MAX ? few : xmalloc(object->count * sizeof(*names));
     struct buf scratch;
     buf_init(&scratch, doc->text.len);
-    json_names(doc, object, names, &scratch);
+    size_t count = json_names(doc, object, names, &scratch);
     size_t offset = SIZE_MAX;
     if (count > PAIRWISE_MAX || !pairwise_unique(names, count))
         offset = first_repeat(names, count);
