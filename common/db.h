@@ -36,13 +36,17 @@ struct db_stats {
 void db_stats(struct db *db, struct db_stats *ret); /* any thread */
 
 must_check int db_port_open(struct db *db, struct db_port **ret, struct error *err);
-void db_port_close(struct db_port *port); /* completions still under way are dropped */
+/* Waits for jobs under way; their completions are dropped. Not from within a callback of the port. */
+void db_port_close(struct db_port *port);
 int db_port_fd(const struct db_port *port); /* readable when db_port_dispatch has something to do */
 void db_port_dispatch(struct db_port *port); /* runs the done callbacks that have arrived */
+void db_port_wake(struct db_port *port);     /* any thread: makes the fd readable */
 
-/* Statements are prepared once per db and slot: db_stmt(conn, &slot_key, "SQL") in a job returns it reset and unbound. */
+/* Statements are prepared once per db and slot: db_stmt(conn, "SQL") in a job returns it reset and unbound. sql must be a
+ * string literal: it is cached by its address. SQL that does not compile aborts. When the job returns, statements are reset
+ * and bindings dropped. NULL (which sqlite3_bind_…, db_run and db_step take) if the file is damaged. */
 struct db_conn;
-sqlite3_stmt *db_stmt(struct db_conn *conn, const char *sql); /* sql must be a string literal: cached by its address */
+sqlite3_stmt *db_stmt(struct db_conn *conn, const char *sql);
 sqlite3 *db_handle(struct db_conn *conn);
 /* Runs a statement that returns no rows: 0 or -errno (-EUCLEAN: corrupt; -ENOSPC: full; -EEXIST: constraint; -EIO). */
 must_check int db_run(sqlite3_stmt *stmt);

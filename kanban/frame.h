@@ -14,12 +14,12 @@
 #include "common/buf.h"
 #include "common/hash.h"
 
-enum { FRAME_SIGNALS_MAX = 256, FRAME_BYTES_MAX = 256 * 1024, FRAME_VOID_MAX = 64 };
+enum { FRAME_SIGNALS_MAX = 256, FRAME_BYTES_MAX = 256 * 1024, FRAME_VOID_MAX = 64, FRAME_TEXT_MAX = 256 };
 
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_CRITICAL };
 
-/* A signal with defaults filled in. All spans are borrowed (on the consumer's side from the frame). Ids, type and source
- * hold no byte that JSON would escape. */
+/* A signal with defaults filled in. All spans are borrowed (on the consumer's side from the frame). Ids, type, source and
+ * traceparent hold at most FRAME_TEXT_MAX bytes and none that JSON would escape. */
 struct signal {
     struct span tenant_id;
     struct span entitlement_id;
@@ -49,7 +49,10 @@ struct frame_header {
     uint32_t void_count;
 };
 
-/* Appends the encoded frame to out. */
+/* What frame_encode demands of signals: 0; -EINVAL if a string holds a byte that JSON would escape or is no UTF-8, data
+ * is neither within bytes nor "null", or a field is out of its range; -EMSGSIZE if they are too many or too big together. */
+must_check int frame_check(const struct signal *signals, uint32_t count);
+/* Appends the encoded frame to out; header->count signals that frame_check accepts. */
 void frame_encode(const struct frame_header *header, const struct signal *signals, struct buf *out);
 /* The bytes of one signal in a frame, for filling frames up to FRAME_BYTES_MAX. */
 size_t frame_signal_size(const struct signal *signal);
@@ -64,6 +67,8 @@ struct frame {
 /* 0, or -EBADMSG with err naming what is wrong: such a frame is dead-lettered whole as unparseable. Takes bytes over
  * (heap) in either case. */
 must_check int frame_decode(char *take_bytes, size_t len, struct frame **ret, struct error *err);
+/* As frame_decode, but bytes stay the caller's unless it succeeds. */
+must_check int frame_parse(char *bytes, size_t len, struct frame **ret, struct error *err);
 void frame_free(struct frame *frame);
 
 /* hash(tenant_id, entitlement_id) mod partitions. */

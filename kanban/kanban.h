@@ -61,6 +61,10 @@ int kanban_poll_fd(const struct kanban *kanban);
 /* Monotonic µs at which kanban_dispatch wants to be called at the latest; INT64_MAX: only when the fd is readable. */
 int64_t kanban_deadline_us(const struct kanban *kanban);
 void kanban_dispatch(struct kanban *kanban);
+/* When signals of a partition are confirmed and nothing follows for 5 s, an empty frame (count 0) says so to the reader.
+ * At exit: sends now those that would be due, and tells how many publishes, these included, are still unanswered. */
+void kanban_announce(struct kanban *kanban);
+size_t kanban_unanswered(const struct kanban *kanban);
 /* Publishes still unanswered are dropped without their callback: drain first. */
 void kanban_close(struct kanban *kanban);
 

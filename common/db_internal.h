@@ -1,0 +1,83 @@
+/* What the files of the database thread share: db.c (open, ports), db_thread.c (turns), db_stmt.c (statements, codes).
+ */
+#ifndef TAI_COMMON_DB_INTERNAL_H
+#define TAI_COMMON_DB_INTERNAL_H
+
+#include "common/db.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+enum { DB_CHANNELS = 32, DB_WAL_PAGES = 4000 };
+
+struct db_slot {
+    const char *sql; /* the literal's address is the key; NULL: free */
+    sqlite3_stmt *stmt;
+    uint64_t job; /* the last that was handed it */
+};
+
+/* The connection and what the running job has done with it; the database thread's alone once that has started. */
+struct db_conn {
+    sqlite3 *handle;
+    struct db_slot *slots; /* open addressing */
+    size_t slot_cap;       /* a power of two */
+    size_t slot_count;
+    sqlite3_stmt **used; /* to be reset when the job returns */
+    size_t used_count;
+    size_t used_cap;
+    uint64_t job;      /* counts jobs, from 1 */
+    uint32_t notified; /* channels the running job named */
+    int wal_pages;     /* in the log after the last COMMIT */
+};
+
+struct db_port {
+    struct db *db;
+    int fd;
+    atomic_bool signaled;          /* fd has been written since the last dispatch */
+    _Atomic(struct db_job *) done; /* completions, newest first */
+    atomic_uint notified;          /* channels to wake */
+    atomic_uint listening;         /* channels that have a listener */
+    struct {                       /* the port's thread's */
+        void (*wake)(void *ctx);
+        void *ctx;
+    } listeners[DB_CHANNELS];
+    struct db_job close; /* asks the database thread to forget the port */
+    sem_t closed;
+    /* the database thread's */
+    struct db_job *fresh; /* completions of this turn, newest first */
+    struct db_job *fresh_last;
+    /* under db->ports_lock */
+    struct db_port *next;
+};
+
+struct db {
+    struct db_conn conn;
+    pthread_t thread;
+    _Atomic(struct db_job *) intake; /* submitted, newest first; &asleep while the thread waits for work */
+    sem_t wake;
+    struct db_job asleep; /* only its address is used */
+    struct db_job stop;
+    pthread_mutex_t ports_lock;
+    struct db_port *ports;
+    int checkpoint_at; /* pages in the log at which the next checkpoint is due */
+    struct {
+        atomic_uint_least64_t turns, jobs, commits, failed_turns, commit_us_total;
+        atomic_int_least64_t disk_full;
+    } stats;
+};
+
+/* db_stmt.c */
+void db_conn_init(struct db_conn *conn, sqlite3 *handle);
+void db_conn_done(struct db_conn *conn);            /* finalizes, does not close */
+void db_conn_reset(struct db_conn *conn);           /* after each job: no statement stays open, no binding stays */
+int db_exec(struct db_conn *conn, const char *sql); /* a literal: BEGIN, COMMIT, …; the raw SQLite code */
+int db_code(sqlite3 *handle, int rc);               /* SQLite's code as -errno; aborts where going on would lose data */
+_Noreturn void db_fatal(sqlite3 *handle, const char *doing);
+
+/* db_thread.c */
+void *db_thread(void *db);
+void db_push(struct db *db, struct db_job *job);
+void db_signal(struct db_port *port);
+
+#endif

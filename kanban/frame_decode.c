@@ -1,0 +1,239 @@
+/* Frames, the reading side. Pure; any thread. Trusts nothing: exactly what frame_encode writes is accepted (so decoding
+ * and encoding again gives the same bytes), every length is held against what is left, numbers against their range.
+ *
+ * A scanner of its own instead of the JSON parser: the order of the members is fixed, and it costs a tenth. */
+#include "common/mem.h"
+#include "common/utf8.h"
+#include "kanban/frame.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct cursor {
+    const char *start;
+    const char *at;
+    const char *end;
+    const char *wrong; /* what was expected where scanning stopped; NULL while all is well */
+};
+
+static bool fail(struct cursor *c, const char *expected)
+{
+    if (!c->wrong)
+        c->wrong = expected;
+    return false;
+}
+
+static bool literal(struct cursor *c, const char *text, size_t len)
+{
+    if ((size_t)(c->end - c->at) < len || memcmp(c->at, text, len) != 0)
+        return fail(c, text);
+    c->at += len;
+    return true;
+}
+
+#define LITERAL(c, text) literal((c), (text), sizeof(text) - 1)
+
+/* The rest of a string and the quote behind it. */
+static bool string(struct cursor *c, size_t min, size_t max, const char *what, struct span *ret)
+{
+    const char *p = c->at;
+    unsigned char high = 0;
+    for (; p < c->end && *p != '"'; p++) {
+        if ((unsigned char)*p < 0x20 || *p == '\\')
+            return fail(c, what);
+        high |= (unsigned char)*p;
+    }
+    size_t len = (size_t)(p - c->at);
+    if (p == c->end || len < min || len > max)
+        return fail(c, what);
+    *ret = (struct span){c->at, len};
+    if (high >= 0x80 && !utf8_valid(*ret))
+        return fail(c, what);
+    c->at = p + 1;
+    return true;
+}
+
+static bool number(struct cursor *c, uint64_t max, const char *what, uint64_t *ret)
+{
+    const char *p = c->at;
+    uint64_t value = 0;
+    for (; p < c->end && *p >= '0' && *p <= '9'; p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (value > (UINT64_MAX - digit) / 10)
+            return fail(c, what);
+        value = value * 10 + digit;
+    }
+    if (p == c->at || (*c->at == '0' && p - c->at > 1) || value > max)
+        return fail(c, what);
+    c->at = p;
+    *ret = value;
+    return true;
+}
+
+static bool number_u32(struct cursor *c, uint32_t max, const char *what, uint32_t *ret)
+{
+    uint64_t value;
+    if (!number(c, max, what, &value))
+        return false;
+    *ret = (uint32_t)value;
+    return true;
+}
+
+static bool number_signed(struct cursor *c, const char *what, int64_t *ret)
+{
+    bool negative = c->at < c->end && *c->at == '-';
+    c->at += negative ? 1 : 0;
+    uint64_t value;
+    if (!number(c, (uint64_t)INT64_MAX + (negative ? 1 : 0), what, &value))
+        return false;
+    if (negative && value == 0)
+        return fail(c, what);
+    *ret = negative ? (int64_t)-value : (int64_t)value;
+    return true;
+}
+
+static bool voids(struct cursor *c, struct frame_header *header)
+{
+    uint64_t last = 0;
+    header->void_count = 0;
+    while (c->at < c->end && *c->at != ']') {
+        if (header->void_count == FRAME_VOID_MAX)
+            return fail(c, "at most 64 void sequences");
+        uint64_t value;
+        if ((header->void_count && !LITERAL(c, ",")) || !number(c, header->sequence - 1, "a void sequence", &value))
+            return false;
+        if (value <= last)
+            return fail(c, "ascending void sequences");
+        last = header->voided[header->void_count++] = value;
+    }
+    return LITERAL(c, "]}\n");
+}
+
+static bool boot_id(struct cursor *c, char ret[17])
+{
+    struct span text;
+    if (!string(c, 16, 16, "a boot id of 16 hex digits", &text))
+        return false;
+    for (size_t i = 0; i < 16; i++)
+        if (!((text.ptr[i] >= '0' && text.ptr[i] <= '9') || (text.ptr[i] >= 'a' && text.ptr[i] <= 'f')))
+            return fail(c, "a boot id of 16 hex digits");
+    memcpy(ret, text.ptr, 16);
+    ret[16] = '\0';
+    return true;
+}
+
+static bool header_line(struct cursor *c, struct frame_header *header)
+{
+    return LITERAL(c, "{\"v\":1,\"boot\":\"") && boot_id(c, header->boot) && LITERAL(c, ",\"partition\":") &&
+           number_u32(c, UINT32_MAX, "a partition", &header->partition) && LITERAL(c, ",\"sequence\":") &&
+           number(c, UINT64_MAX, "a sequence", &header->sequence) &&
+           (header->sequence > 0 || fail(c, "a sequence from 1")) && LITERAL(c, ",\"count\":") &&
+           number_u32(c, FRAME_SIGNALS_MAX, "a count up to 256", &header->count) && LITERAL(c, ",\"accepted_at\":") &&
+           number_signed(c, "accepted_at", &header->accepted_at_ms) && LITERAL(c, ",\"confirmed\":") &&
+           number(c, header->sequence - 1, "confirmed below the sequence", &header->confirmed) &&
+           LITERAL(c, ",\"void\":[") && voids(c, header);
+}
+
+static bool hash(struct cursor *c, uint8_t ret[SHA256_SIZE])
+{
+    struct span text;
+    if (!string(c, SHA256_HEX, SHA256_HEX, "64 hex digits", &text))
+        return false;
+    for (size_t i = 0; i < SHA256_HEX; i++)
+        if (text.ptr[i] >= 'A' && text.ptr[i] <= 'F')
+            return fail(c, "lower-case hex digits");
+    return hex_decode(text, ret, SHA256_SIZE) || fail(c, "64 hex digits");
+}
+
+static bool texts(struct cursor *c, struct signal *signal)
+{
+    return LITERAL(c, "{\"t\":\"") && string(c, 1, FRAME_TEXT_MAX, "a tenant", &signal->tenant_id) &&
+           LITERAL(c, ",\"e\":\"") && string(c, 1, FRAME_TEXT_MAX, "an entitlement", &signal->entitlement_id) &&
+           LITERAL(c, ",\"k\":\"") && string(c, 0, FRAME_TEXT_MAX, "an SKU", &signal->sku_id) &&
+           LITERAL(c, ",\"i\":\"") && string(c, 1, FRAME_TEXT_MAX, "an id", &signal->id) && LITERAL(c, ",\"y\":\"") &&
+           string(c, 1, FRAME_TEXT_MAX, "a type", &signal->type) && LITERAL(c, ",\"s\":\"") &&
+           string(c, 0, FRAME_TEXT_MAX, "a source", &signal->source);
+}
+
+/* The raw bytes behind the envelope, and the data within them. */
+static bool contents(struct cursor *c, struct signal *signal, uint32_t offset, uint32_t data_len, uint32_t len)
+{
+    if ((size_t)(c->end - c->at) < len)
+        return fail(c, "as many bytes as n says");
+    if (offset > len || data_len > len - offset || (data_len == 0 && offset != 0))
+        return fail(c, "data within the signal's bytes");
+    signal->bytes = (struct span){c->at, len};
+    signal->data = data_len ? (struct span){c->at + offset, data_len} : SPAN("null");
+    c->at += len;
+    return LITERAL(c, "\n");
+}
+
+static bool envelope(struct cursor *c, struct signal *signal)
+{
+    uint32_t severity;
+    uint32_t offset;
+    uint32_t data_len;
+    uint32_t len;
+    uint32_t may_event;
+    if (!(texts(c, signal) && LITERAL(c, ",\"m\":") && number_signed(c, "a time", &signal->time_ms) &&
+          LITERAL(c, ",\"v\":") && number_u32(c, SEVERITY_CRITICAL, "a severity", &severity) &&
+          LITERAL(c, ",\"p\":\"") && string(c, 0, FRAME_TEXT_MAX, "a traceparent", &signal->traceparent) &&
+          LITERAL(c, ",\"d\":[") && number_u32(c, UINT32_MAX, "an offset", &offset) && LITERAL(c, ",") &&
+          number_u32(c, UINT32_MAX, "a length", &data_len) && LITERAL(c, "],\"h\":\"") && hash(c, signal->sha256) &&
+          LITERAL(c, ",\"n\":") && number_u32(c, UINT32_MAX, "a length", &len) && LITERAL(c, ",\"r\":") &&
+          number_u32(c, UINT32_MAX, "a redrive", &signal->redrive) && LITERAL(c, ",\"a\":") &&
+          number_signed(c, "accepted_at", &signal->accepted_at_ms) && LITERAL(c, ",\"g\":") &&
+          number_u32(c, 1, "0 or 1", &may_event) && LITERAL(c, "}\n")))
+        return false;
+    signal->severity = (enum severity)severity;
+    signal->may_event = may_event == 1;
+    return contents(c, signal, offset, data_len, len);
+}
+
+static int bad(const struct cursor *c, struct error *err)
+{
+    size_t len = strcspn(c->wrong, "\n");
+    return error_set(err, -EBADMSG, "frame, byte %zu: expected %.*s", (size_t)(c->at - c->start), (int)len, c->wrong);
+}
+
+int frame_parse(char *bytes, size_t len, struct frame **ret, struct error *err)
+{
+    struct cursor c = {.start = bytes, .at = bytes, .end = bytes + len};
+    struct frame_header header = {0};
+    if (!header_line(&c, &header))
+        return bad(&c, err);
+    if (header.count > 1 && (size_t)(c.end - c.at) > FRAME_BYTES_MAX)
+        return error_set(err, -EBADMSG, "frame: %u signals in %zu bytes, more than %d", header.count,
+                         (size_t)(c.end - c.at), FRAME_BYTES_MAX);
+    struct signal *signals = xcalloc(header.count ? header.count : 1, sizeof(*signals));
+    for (uint32_t i = 0; i < header.count; i++)
+        if (!envelope(&c, &signals[i]))
+            break;
+    if (!c.wrong && c.at != c.end)
+        fail(&c, "the end");
+    if (c.wrong) {
+        free(signals);
+        return bad(&c, err);
+    }
+    struct frame *frame = xmalloc(sizeof(*frame));
+    *frame = (struct frame){.header = header, .signals = signals, .bytes = bytes, .len = len};
+    *ret = frame;
+    return 0;
+}
+
+int frame_decode(char *take_bytes, size_t len, struct frame **ret, struct error *err)
+{
+    int status = frame_parse(take_bytes, len, ret, err);
+    if (status)
+        free(take_bytes);
+    return status;
+}
+
+void frame_free(struct frame *frame)
+{
+    if (!frame)
+        return;
+    free(frame->signals);
+    free(frame->bytes);
+    free(frame);
+}
