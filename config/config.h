@@ -174,16 +174,16 @@ void config_problems_done(struct config_problems *problems);
  * command line's options. On failure -errno (-EINVAL for bad contents, the errno of open or read of the file) and
  * the first problem in err. */
 must_check int config_load(const char *path, const struct config_override *overrides, size_t overrides_count,
-                           char *const *environ, struct config **ret, struct error *err);
+                           char *const *env, struct config **ret, struct error *err);
 
 /* The same, collecting all problems; problems must be zeroed or used before. 0 exactly when there are none; ret may be
  * NULL. */
 must_check int config_check(const char *path, const struct config_override *overrides, size_t overrides_count,
-                            char *const *environ, struct config **ret, struct config_problems *problems);
+                            char *const *env, struct config **ret, struct config_problems *problems);
 
 /* The same over text in memory, called name in problems. */
 must_check int config_parse(struct span text, const char *name, const struct config_override *overrides,
-                            size_t overrides_count, char *const *environ, struct config **ret,
+                            size_t overrides_count, char *const *env, struct config **ret,
                             struct config_problems *problems);
 
 /* NULL-safe; secrets are overwritten. */
