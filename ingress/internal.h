@@ -1,0 +1,147 @@
+/* The inside of the ingress layer, shared by ingress.c, post.c, answer.c and frames.c. Everything here belongs to the
+ * ingress loop's thread. */
+#ifndef TAI_INGRESS_INTERNAL_H
+#define TAI_INGRESS_INTERNAL_H
+
+#include "ingress/ingress.h"
+#include "ingress/keys.h"
+#include "ingress/limits.h"
+#include "ingress/recent.h"
+#include "ingress/signal.h"
+#include "kaizen/health.h"
+#include "kaizen/http_metrics.h"
+
+enum { ANSWER_ITEM_MAX = 4096 }; /* bytes of one result, its problem included */
+
+enum result {
+    RESULT_ACCEPTED,
+    RESULT_DUPLICATE,
+    RESULT_INVALID,
+    RESULT_UNAUTHENTICATED,
+    RESULT_FORBIDDEN,
+    RESULT_TOO_LARGE,
+    RESULT_RATE_LIMITED,
+    RESULT_UNAVAILABLE,
+    RESULTS,
+};
+
+/* One signal of a POST and what became of it. */
+struct item {
+    struct identity identity; /* borrowed from the body or the post's arena */
+    uint8_t sha256[SHA256_SIZE];
+    size_t problem_at; /* within problems, unless status is 202 */
+    size_t problem_len;
+    int status; /* 0 while its frame is under way */
+    bool duplicate;
+};
+
+/* A POST from its handler to its answer; reused. The request, and so its body, lives until the answer. Stands in one
+ * list: waiting (a frame is under way) or ready (to be answered). */
+struct post {
+    struct http_request *req;
+    struct item *items;
+    size_t count;
+    size_t cap;
+    size_t pending; /* signals without a status, one more while the body is being read */
+    bool batch;
+    int64_t retry_s; /* the longest wait any item was told */
+    struct buf problems;
+    struct arena arena;
+    char traceparent[TRACEPARENT + 1];
+    struct post *next;
+    struct post *prev;
+};
+
+struct post_list {
+    struct post *first;
+    struct post *last;
+};
+
+struct owner {
+    struct post *post;
+    size_t index;
+};
+
+/* The signals this loop turn has accepted for one partition. */
+struct lane {
+    struct signal *signals;
+    size_t signals_cap;
+    struct owner *owners;
+    size_t owners_cap;
+    uint32_t count;
+    size_t bytes;
+};
+
+/* A published frame without an answer. */
+struct flight {
+    struct flight *next;
+    struct flight *prev;
+    uint32_t count;
+    struct owner owners[];
+};
+
+struct frames {
+    struct lane *lanes; /* one per partition */
+    uint32_t partitions;
+    uint32_t *used; /* partitions with signals, in the order they got their first */
+    uint32_t used_count;
+    struct flight *flights;
+    uint32_t in_flight;
+    bool failing; /* the last answer but for a full queue was a failure */
+    int64_t failed_at_us;
+};
+
+struct ingress {
+    struct ingress_options options;
+    struct http_server *server;
+    struct kanban *kanban;
+    struct keys *keys;
+    struct limits *limits;
+    struct recent *recent;
+    struct hasher *hasher;
+    struct health *health;
+    struct http_metrics *http_metrics;
+    struct metric_counter *signals[RESULTS];
+    struct frames frames;
+    struct json_doc doc;
+    struct entropy entropy;
+    struct buf scratch;
+    struct buf out;
+    struct post_list waiting;
+    struct post_list ready;
+    struct post *spare;
+    size_t spare_count;
+    struct event *flush;    /* runs when the events of this turn are done */
+    struct event *readable; /* the queue has answers */
+    struct event *deadline; /* the queue wants to be called */
+    int64_t deadline_us;    /* what that is set to; INT64_MAX: not at all */
+    struct event *tick;
+    bool http_drained;
+    void (*drained)(void *ctx); /* NULL unless a drain is under way */
+    void *drained_ctx;
+};
+
+/* ingress.c: at the end of this loop turn, publish the lanes and answer what is ready. */
+void ingress_schedule_flush(struct ingress *ingress);
+
+/* frames.c */
+void frames_init(struct frames *frames, uint32_t partitions);
+void frames_done(struct frames *frames);
+void frames_add(struct ingress *ingress, const struct signal *signal, struct post *post, size_t index);
+void frames_flush(struct ingress *ingress);
+void frames_published(void *ctx, void *token, int status); /* kanban_events.published */
+
+/* post.c */
+void post_handle(void *ctx, struct http_request *req);
+/* A signal's frame was answered (0 or -errno); the post is ready when it was the last. */
+void post_settle(struct ingress *ingress, struct owner owner, int status);
+/* Answers what is ready. Never from within kanban_dispatch or a handler: an answer may begin the next request. */
+void post_answer_ready(struct ingress *ingress);
+void post_free_all(struct ingress *ingress);
+
+/* answer.c */
+/* Gives a signal its refusal; extra as in http_problem_json. */
+void answer_refuse(struct post *post, struct item *item, int status, const char *extra, const char *detail);
+void answer_send(struct ingress *ingress, struct post *post);
+
+#endif
