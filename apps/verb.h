@@ -1,0 +1,23 @@
+/* The verbs of `tai`: one table (main.c), one file each (verbs/, run/). */
+#ifndef TAI_APPS_VERB_H
+#define TAI_APPS_VERB_H
+
+/* Exit codes; docs/cli.md lists them for users. */
+enum exit_code {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,      /* the operation was tried and failed or was refused */
+    EXIT_USAGE = 2,       /* the command line or the configuration is wrong */
+    EXIT_UNREACHABLE = 3, /* no answer from the server */
+    EXIT_NOT_FOUND = 4,
+    EXIT_BAD_PROOF = 5,   /* verification found a bad receipt, chain, root or signature */
+    EXIT_BUSY = 6,        /* another process holds the data directory, or the address */
+};
+
+/* argv[0] is the verb's own name ("signal send"), argv[argc] NULL. Returns an exit code. */
+typedef int verb_main(int argc, char **argv);
+
+verb_main verb_run, verb_status, verb_signal_send, verb_signal_show, verb_governor_list, verb_governor_show,
+    verb_receipt_list, verb_receipt_show, verb_receipt_export, verb_receipt_verify, verb_config_check, verb_config_show,
+    verb_config_reference, verb_version;
+
+#endif

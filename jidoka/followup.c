@@ -1,0 +1,265 @@
+/* Batches that no frame starts: waiting rows that may go on, timers and expired rows, results of actions, and the
+ * partition clock's heartbeat. */
+#include "jidoka/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct signal_change *update_row(struct batch *batch, const struct signal_row *row)
+{
+    struct signal_change *change = batch_signal(batch, false);
+    change->row.identity = row->identity;
+    change->row.conflict = row->conflict;
+    change->row.accepted_at_ms = row->accepted_at_ms;
+    memcpy(change->row.sha256, row->sha256, SHA256_SIZE);
+    return change;
+}
+
+static void leave_line(struct batch *batch, struct governor_entry *entry)
+{
+    entry->waiting--;
+    partition_tenant(batch->partition, governor_tenant(entry))->waiting--;
+    batch->commit.waiting--;
+}
+
+/* What a row without its bytes tells about its signal. */
+static struct signal signal_of(const struct signal_row *row)
+{
+    struct signal signal = {.tenant_id = row->identity.tenant_id,
+                            .entitlement_id = row->identity.entitlement_id,
+                            .id = row->identity.id,
+                            .redrive = row->identity.redrive,
+                            .accepted_at_ms = row->accepted_at_ms};
+    memcpy(signal.sha256, row->sha256, SHA256_SIZE);
+    return signal;
+}
+
+/* --- waiting rows released ------------------------------------------------------------------------------------------
+ */
+
+/* false: the governor holds the line again. */
+static bool release_row(struct batch *batch, const struct signal_row *row)
+{
+    struct governor_entry *entry = batch->releasing;
+    struct signal *signal = arena_alloc(&batch->arena, sizeof(*signal));
+    struct error error;
+    if (frame_decode_envelope(row->envelope, row->bytes, &batch->partition->jidoka->doc, signal, &error) < 0) {
+        *signal = signal_of(row);
+        leave_line(batch, entry);
+        apply_ending(batch, entry, SIGNAL_DEADLETTERED, "corrupt",
+                     &(struct applied_signal){signal, update_row(batch, row)});
+        return true;
+    }
+    struct governor_input input = {.kind = INPUT_SIGNAL,
+                                   .critical = signal->severity == SEVERITY_CRITICAL,
+                                   .signal_id = signal->id,
+                                   .redrive = signal->redrive};
+    if (governor_waits(&entry->record, input.critical))
+        return false;
+    leave_line(batch, entry);
+    apply_step(batch, entry, &input, &(struct applied_signal){signal, update_row(batch, row)});
+    return true;
+}
+
+static void release_look_up(struct batch *batch);
+
+static void on_waiting(struct store_request *request, int status)
+{
+    struct batch *batch = request->ctx;
+    struct partition *p = batch->partition;
+    struct governor_entry *entry = batch->releasing;
+    if (batch_failed(batch, status, "waiting_rows_failed", release_look_up))
+        return;
+    for (size_t i = 0; i < batch->waiting.row_count; i++)
+        if (!release_row(batch, &batch->waiting.rows[i]))
+            break;
+    if (batch->waiting.row_count == 0 && entry->waiting) {
+        log_event(p->jidoka->options.log, LOG_ERROR, "waiting_rows_missing", LOG_I("partition", p->id),
+                  LOG_I("missing", entry->waiting));
+        entry->waiting = 0;
+    }
+    if (entry->waiting && !governor_waits(&entry->record, false))
+        partition_release(p, entry);
+    batch_commit(batch);
+}
+
+static void release_look_up(struct batch *batch)
+{
+    struct store_waiting *waiting = &batch->waiting;
+    waiting->req.done = on_waiting;
+    waiting->req.ctx = batch;
+    waiting->partition = batch->partition->id;
+    waiting->tenant_id = governor_tenant(batch->releasing);
+    waiting->entitlement_id = governor_entitlement(batch->releasing);
+    waiting->limit = RELEASE_ROWS_MAX;
+    store_waiting(batch->partition->jidoka->store, waiting);
+}
+
+void release_begin(struct partition *p, struct governor_entry *entry)
+{
+    struct batch *batch = batch_new(p, BATCH_RELEASE);
+    batch->releasing = entry;
+    release_look_up(batch);
+}
+
+/* --- timers ---------------------------------------------------------------------------------------------------------
+ */
+
+static void timers_of(struct batch *batch, struct governor_entry *entry)
+{
+    const struct governor_record *record = &entry->record;
+    int64_t clock_ms = batch->now.clock_ms;
+    struct governor_input input = {0};
+    if (record->boot_due && record->boot_due <= clock_ms) {
+        input.kind = INPUT_BOOT_TIMEOUT;
+        apply_step(batch, entry, &input, NULL);
+    }
+    if (record->breaker_due && record->breaker_due <= clock_ms) {
+        input.kind = INPUT_BREAKER_RESET;
+        apply_step(batch, entry, &input, NULL);
+    }
+    if (governor_quota_due(record) <= batch->now.wall_ms) {
+        input.kind = INPUT_QUOTA_RESET;
+        apply_step(batch, entry, &input, NULL);
+    }
+    if (record->pending && record->pending->deadline_ms <= clock_ms) {
+        char action_id[UUID_TEXT + 1];
+        memcpy(action_id, record->pending->action_id, sizeof(action_id));
+        if (entry->job)
+            runner_cancel(batch->partition->jidoka->runner, entry->job);
+        entry->job = NULL;
+        input = (struct governor_input){.kind = INPUT_FAILED, .action_id = action_id, .reason = SPAN("timeout")};
+        apply_step(batch, entry, &input, NULL);
+    }
+}
+
+static void expire_row(struct batch *batch, const struct signal_row *row)
+{
+    struct governor_entry *entry =
+        partition_find(batch->partition, row->identity.tenant_id, row->identity.entitlement_id);
+    struct signal *signal = arena_alloc(&batch->arena, sizeof(*signal));
+    *signal = signal_of(row);
+    if (entry)
+        leave_line(batch, entry);
+    else
+        batch->commit.waiting--;
+    apply_ending(batch, entry, SIGNAL_DEADLETTERED, "wait_expired",
+                 &(struct applied_signal){signal, update_row(batch, row)});
+}
+
+static void step_due(struct batch *batch)
+{
+    struct partition *p = batch->partition;
+    p->next_due = batch->due.next_due;
+    p->quota_due = batch->due.quota_due;
+    for (size_t i = 0; i < batch->lookup.governor_count; i++) {
+        struct lookup_governor *found = &batch->lookup.governors[i];
+        if (found->found)
+            partition_add(p, found->tenant_id, found->entitlement_id)->record = found->record;
+        found->found = false;
+    }
+    for (size_t i = 0; i < batch->due.governor_count; i++) {
+        struct governor_entry *entry =
+            partition_find(p, batch->due.governors[i].tenant_id, batch->due.governors[i].entitlement_id);
+        if (!entry)
+            continue;
+        timers_of(batch, entry);
+        partition_timers(p, &entry->record);
+    }
+    for (size_t i = 0; i < batch->due.row_count; i++)
+        expire_row(batch, &batch->due.rows[i]);
+    batch_commit(batch);
+}
+
+static void due_governors(struct batch *batch);
+
+static void on_due_governors(struct store_request *request, int status)
+{
+    struct batch *batch = request->ctx;
+    if (!batch_failed(batch, status, "lookup_failed", due_governors))
+        step_due(batch);
+}
+
+static void due_governors(struct batch *batch)
+{
+    batch->lookup.req.done = on_due_governors;
+    batch->lookup.req.ctx = batch;
+    batch->lookup.partition = batch->partition->id;
+    store_lookup(batch->partition->jidoka->store, &batch->lookup);
+}
+
+static void due_look_up(struct batch *batch);
+
+static void on_due(struct store_request *request, int status)
+{
+    struct batch *batch = request->ctx;
+    struct store_lookup *lookup = &batch->lookup;
+    if (batch_failed(batch, status, "due_failed", due_look_up))
+        return;
+    lookup->governors = xcalloc(batch->due.governor_count + 1, sizeof(*lookup->governors));
+    for (size_t i = 0; i < batch->due.governor_count; i++) {
+        const struct governor_key *key = &batch->due.governors[i];
+        if (!partition_find(batch->partition, key->tenant_id, key->entitlement_id))
+            lookup->governors[lookup->governor_count++] =
+                (struct lookup_governor){.tenant_id = key->tenant_id, .entitlement_id = key->entitlement_id};
+    }
+    if (lookup->governor_count)
+        due_governors(batch);
+    else
+        step_due(batch);
+}
+
+static void due_look_up(struct batch *batch)
+{
+    struct store_due *due = &batch->due;
+    due->req.done = on_due;
+    due->req.ctx = batch;
+    due->partition = batch->partition->id;
+    due->clock_ms = batch->now.clock_ms;
+    due->wall_ms = batch->now.wall_ms;
+    due->limit = DUE_ROWS_MAX;
+    store_due(batch->partition->jidoka->store, due);
+}
+
+void due_begin(struct partition *p)
+{
+    due_look_up(batch_new(p, BATCH_DUE));
+}
+
+/* --- results of actions ---------------------------------------------------------------------------------------------
+ */
+
+static void step_result(struct batch *batch, const struct action_result *result)
+{
+    struct governor_entry *entry = result->governor;
+    struct governor_pending *pending = entry->record.pending;
+    if (result->again && pending && strcmp(pending->action_id, result->action_id) == 0) {
+        pending->attempt++;
+        batch_change(batch, entry);
+        batch_start(batch, entry);
+        return;
+    }
+    struct governor_input input = {.kind = result->succeeded ? INPUT_SUCCEEDED : INPUT_FAILED,
+                                   .action_id = result->action_id,
+                                   .reason = span_of(result->reason)};
+    apply_step(batch, entry, &input, NULL);
+}
+
+void results_begin(struct partition *p)
+{
+    struct batch *batch = batch_new(p, BATCH_RESULTS);
+    struct action_result *result;
+    for (unsigned i = 0; i < BATCH_SIGNALS_MAX && (result = p->results); i++) {
+        p->results = result->next;
+        if (!p->results)
+            p->results_tail = &p->results;
+        step_result(batch, result);
+        free(result);
+    }
+    batch_commit(batch);
+}
+
+void clock_begin(struct partition *p)
+{
+    batch_commit(batch_new(p, BATCH_CLOCK));
+}

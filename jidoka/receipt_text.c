@@ -1,0 +1,75 @@
+/* Writes the canonical text of an outcome by hand: the members stand in the order RFC 8785 sorts them, so nothing is
+ * sorted at run time. */
+#include "jidoka/receipt_text.h"
+#include "common/json.h"
+
+static void add_alerts(const struct receipt_fields *fields, struct buf *out)
+{
+    json_add_key(out, "alerts");
+    buf_add_char(out, '[');
+    for (unsigned i = 0; i < fields->alert_count; i++) {
+        const struct governor_alert *alert = &fields->alerts[i];
+        buf_add_str(out, i ? ",{" : "{");
+        if (alert->count > 1)
+            json_add_member_u64(out, "count", alert->count);
+        json_add_member(out, "name", span_of(alert->name));
+        json_add_member(out, "severity", span_of(alert->severity));
+        buf_add_char(out, '}');
+    }
+    buf_add_char(out, ']');
+}
+
+static void add_body(const struct receipt_fields *fields, struct buf *out)
+{
+    json_add_key(out, "body");
+    buf_add_char(out, '{');
+    if (fields->action.len)
+        json_add_member(out, "action", fields->action);
+    if (fields->alert_count)
+        add_alerts(fields, out);
+    if (fields->after) {
+        json_add_key(out, "governor");
+        governor_delta(fields->before, fields->after, out);
+    }
+    if (fields->signal_type.len) {
+        json_add_key(out, "signal");
+        buf_add_char(out, '{');
+        json_add_member_u64(out, "accepted_at", (uint64_t)fields->accepted_at_ms);
+        json_add_member(out, "type", fields->signal_type);
+        buf_add_char(out, '}');
+    }
+    buf_add_char(out, '}');
+}
+
+static void add_optional(struct buf *out, const char *name, struct span value)
+{
+    if (value.len)
+        json_add_member(out, name, value);
+}
+
+void receipt_text(const struct receipt_fields *fields, struct buf *out)
+{
+    char hex[SHA256_HEX];
+    buf_add_char(out, '{');
+    add_optional(out, "action_id", fields->action_id);
+    add_body(fields, out);
+    add_optional(out, "config_sha256", fields->config_sha256);
+    add_optional(out, "ending", span_of(fields->ending));
+    add_optional(out, "entitlement_id", fields->entitlement_id);
+    add_optional(out, "policy", fields->policy);
+    add_optional(out, "reason", fields->reason);
+    if (fields->signal_id.len) {
+        json_add_member_u64(out, "redrive", fields->redrive);
+        json_add_member(out, "signal_id", fields->signal_id);
+    }
+    if (fields->signal_sha256) {
+        hex_encode(fields->signal_sha256, SHA256_SIZE, hex);
+        json_add_member(out, "signal_sha256", (struct span){hex, sizeof(hex)});
+    }
+    add_optional(out, "state_after", span_of(fields->state_after));
+    add_optional(out, "state_before", span_of(fields->state_before));
+    add_optional(out, "tenant_id", fields->tenant_id);
+    json_add_member_u64(out, "timestamp", (uint64_t)fields->timestamp_ms);
+    json_add_member(out, "type", span_of(receipt_type_names[fields->type]));
+    buf_add_char(out, '}');
+}

@@ -1,0 +1,31 @@
+/* The text of an outcome: every receipt field that jidoka knows, in RFC 8785 order. Pure. andon adds chain, previous_hash,
+ * receipt_id and seq (docs/receipts.md). */
+#ifndef TAI_JIDOKA_RECEIPT_TEXT_H
+#define TAI_JIDOKA_RECEIPT_TEXT_H
+
+#include "jidoka/governor.h"
+
+struct receipt_fields {
+    enum receipt_type type;
+    int64_t timestamp_ms;
+    struct span tenant_id; /* empty: belongs to no tenant */
+    struct span entitlement_id;
+    struct span signal_id; /* empty: no signal */
+    uint32_t redrive;
+    const uint8_t *signal_sha256; /* NULL: none */
+    struct span action_id, policy, reason;
+    struct span config_sha256;
+    const char *state_before, *state_after; /* NULL: none */
+    const char *ending;                     /* only on the receipt that ends an identity */
+    /* body */
+    const struct governor_alert *alerts;
+    unsigned alert_count;
+    const struct governor_record *before, *after; /* after NULL: no governor fields; before NULL: all of them */
+    struct span signal_type;                      /* on a signal's first receipt */
+    int64_t accepted_at_ms;
+    struct span action;
+};
+
+void receipt_text(const struct receipt_fields *fields, struct buf *out);
+
+#endif

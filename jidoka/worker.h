@@ -1,0 +1,218 @@
+/* Inside jidoka only: what its files share. One thread; a partition has at most one batch under way.
+ *
+ *   unowned ──claimed──► loading ──loaded──► running ──fence lost, leaving──► unowned
+ *                                              │ ▲
+ *                 gather → look up → step → commit → settle   (batch.c; what it does: frames.c, followup.c)
+ */
+#ifndef TAI_JIDOKA_WORKER_H
+#define TAI_JIDOKA_WORKER_H
+
+#include "jidoka/jidoka.h"
+#include "jidoka/policy.h"
+#include "jidoka/runner.h"
+
+#include <uthash.h>
+
+enum { BATCH_SIGNALS_MAX = 1000, RELEASE_ROWS_MAX = 100, DUE_ROWS_MAX = 200 };
+
+/* The signal a governor acts on, kept until its action ended. */
+struct acting {
+    char *bytes;
+    size_t len;
+    uint8_t sha256[SHA256_SIZE];
+};
+
+/* A governor in memory: the owner of a partition caches what it has seen. */
+struct governor_entry {
+    UT_hash_handle hh;
+    struct governor_record record;
+    struct acting *acting;      /* set exactly in action_pending */
+    struct action_job *job;     /* the runner's, while an attempt is under way or due */
+    uint32_t waiting;           /* waiting rows in the store, as of the batch under way */
+    uint16_t tenant_len, entitlement_len;
+    bool insert;    /* no row yet */
+    bool in_batch;  /* changed by the batch under way */
+    bool releasing; /* in the partition's release list */
+    struct governor_entry *next_release;
+    char key[]; /* tenant_id \0 entitlement_id */
+};
+
+/* Something that happened to an action: what the next results batch steps. */
+struct action_result {
+    struct action_result *next;
+    struct governor_entry *governor;
+    char action_id[UUID_TEXT + 1];
+    bool succeeded;
+    bool again; /* start another attempt instead of ending */
+    char reason[GOVERNOR_REASON_MAX];
+};
+
+struct tenant_entry {
+    UT_hash_handle hh;
+    uint64_t waiting;             /* rows of this tenant in the partition */
+    const struct batch *creating; /* the batch that `created` counts for */
+    uint64_t created;             /* governors */
+    char tenant_id[];
+};
+
+/* tenant_id \0 entitlement_id: the key of the caches. */
+enum { GOVERNOR_KEY_MAX = 64 + 1 + 128 };
+size_t governor_key_of(struct span tenant_id, struct span entitlement_id, char ret[GOVERNOR_KEY_MAX]);
+
+/* Where a governor stands in a batch's look-up. */
+struct governor_ref {
+    UT_hash_handle hh;
+    size_t index;
+    char key[];
+};
+
+enum partition_state { PARTITION_UNOWNED, PARTITION_LOADING, PARTITION_RUNNING };
+
+struct partition {
+    struct jidoka *jidoka;
+    uint32_t id;
+    enum partition_state state;
+    bool leaving; /* give it back once the batch under way is done */
+    uint64_t epoch, batch_number;
+    uint64_t next_line;
+    uint64_t *outcome_next; /* per shard */
+    uint64_t outcomes_open;
+    uint64_t waiting, acting;
+    int64_t clock_base_ms, clock_base_us; /* partition clock at a monotonic instant */
+    int64_t written_us;                   /* monotonic, of the last commit */
+    int64_t next_due, quota_due;
+    uint64_t settled_frames;
+    bool settles; /* the next commit resets the crash counter */
+    struct governor_entry *governors;
+    struct tenant_entry *tenants;
+    struct governor_entry *release_head, *release_tail;
+    struct action_result *results, **results_tail;
+    struct kanban_delivery **deliveries; /* ring of prefetch */
+    uint32_t delivery_head, delivery_count;
+    bool frames_turn; /* frames come next even if waiting rows could be released */
+    struct batch *batch;
+    struct event *retry; /* of a failed request */
+    struct event *ready; /* active once frames arrived in this turn of the loop */
+    struct store_load load;
+    struct store_outcome_numbers numbers;
+    struct store_lookup restore; /* governors with waiting or acting rows */
+};
+
+enum batch_kind { BATCH_FRAMES, BATCH_RELEASE, BATCH_DUE, BATCH_RESULTS, BATCH_CLOCK };
+
+struct batch {
+    struct partition *partition;
+    enum batch_kind kind;
+    struct governor_now now;
+    int64_t started_us;
+    struct arena arena;
+    struct kanban_delivery **deliveries; /* settled after the commit */
+    size_t delivery_count;
+    const struct signal **signals;       /* of the deliveries, one per lookup.signals */
+    struct governor_ref *governor_refs;  /* hash over lookup.governors */
+    struct governor_entry *releasing;    /* BATCH_RELEASE: whose rows */
+    struct governor_entry **starts;      /* actions to start after the commit */
+    size_t start_count, start_cap;
+    struct governor_entry **dirty;
+    size_t dirty_count, dirty_cap;
+    uint32_t endings[SIGNAL_STATUS_COUNT]; /* for the metrics, counted once committed */
+    size_t signal_cap, outcome_cap, intake_cap;
+    unsigned attempts; /* of the commit */
+    void (*again)(struct batch *batch); /* what to do after a pause: the request failed without effect */
+    struct store_lookup lookup;
+    struct store_waiting waiting;
+    struct store_due due;
+    struct store_commit commit;
+};
+
+struct jidoka_metrics {
+    struct metric_counter *endings[SIGNAL_STATUS_COUNT];
+    struct metric_counter *duplicates, *taken, *moves, *batches, *commit_retries, *leases_lost;
+    struct metric_gauge *leases, *waiting, *acting, *governors;
+    struct metric_histogram *latency, *batch_seconds;
+};
+
+struct jidoka {
+    struct jidoka_options options;
+    const struct jidoka_config *config;
+    struct kanban *kanban;
+    struct store *store;
+    struct policy_set *policies;
+    struct runner *runner;
+    struct hasher *hasher;
+    struct governor_env env;
+    const struct signal *deciding; /* the signal governor_env's callbacks speak about */
+    struct json_doc doc;           /* scratch */
+    struct buf scratch;
+    struct event *store_event, *kanban_event, *kanban_timer, *tick, *finish;
+    struct partition *partitions;
+    struct store_lease lease;
+    bool lease_pending;
+    int64_t leased_us; /* monotonic, of the last heartbeat sent */
+    bool draining, stopping;
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+    struct jidoka_metrics metrics;
+};
+
+/* jidoka.c */
+int64_t jidoka_mono_us(const struct jidoka *jidoka);
+void jidoka_heartbeat(struct jidoka *jidoka);
+void jidoka_check_drained(struct jidoka *jidoka);
+
+/* partition.c */
+void partition_claim(struct partition *p, const struct lease *lease);
+void partition_drop(struct partition *p); /* forgets everything: the lease is another's, or given back */
+void partition_leave(struct partition *p); /* drops it once no request of it is under way */
+void partition_run(struct partition *p);  /* starts the next batch if there is work and none is under way */
+bool partition_idle(const struct partition *p);
+int64_t partition_clock(const struct partition *p);
+struct governor_entry *partition_find(struct partition *p, struct span tenant_id, struct span entitlement_id);
+struct governor_entry *partition_add(struct partition *p, struct span tenant_id, struct span entitlement_id);
+struct tenant_entry *partition_tenant(struct partition *p, struct span tenant_id);
+void partition_release(struct partition *p, struct governor_entry *entry);
+void partition_timers(struct partition *p, const struct governor_record *record);
+struct span governor_tenant(const struct governor_entry *entry);
+struct span governor_entitlement(const struct governor_entry *entry);
+void acting_free(struct acting *acting);
+
+/* batch.c */
+struct batch *batch_new(struct partition *p, enum batch_kind kind);
+void batch_commit(struct batch *batch);
+void batch_free(struct batch *batch); /* abandons its deliveries */
+void batch_again(struct batch *batch, void (*again)(struct batch *batch));
+/* After a request of the batch: true if there is nothing more to do now, because the partition is being left (dropped
+ * here) or because the request failed (logged, tried again after a pause). */
+bool batch_failed(struct batch *batch, int status, const char *event, void (*again)(struct batch *batch));
+struct signal_change *batch_signal(struct batch *batch, bool insert);
+void batch_change(struct batch *batch, struct governor_entry *entry); /* the record shall be stored */
+void batch_start(struct batch *batch, struct governor_entry *entry);  /* its action shall start */
+void batch_intake(struct batch *batch, const struct frame_header *header);
+/* A receipt to be; returns its number within its shard. fields->text parts are copied. */
+struct receipt_fields;
+uint64_t batch_outcome(struct batch *batch, const struct receipt_fields *fields);
+
+/* frames.c */
+void frames_begin(struct partition *p);
+void frames_look_up(struct batch *batch); /* again, after a failed look-up */
+/* followup.c */
+void release_begin(struct partition *p, struct governor_entry *entry);
+void due_begin(struct partition *p);
+void results_begin(struct partition *p);
+void clock_begin(struct partition *p);
+
+/* apply.c: one governor step and all that follows from it */
+struct applied_signal {
+    const struct signal *signal;
+    struct signal_change *change; /* its row, to be filled with status, reason and outcomes */
+};
+void apply_created(struct batch *batch, struct governor_entry *entry, const struct governor_result *result);
+/* signal NULL: the input concerns no signal of this batch. */
+void apply_step(struct batch *batch, struct governor_entry *entry, const struct governor_input *input,
+                struct applied_signal *signal);
+/* An ending the governor is not asked about (id_conflict, overflow, wait_expired, too_old, governor_limit). entry may be
+ * NULL. */
+void apply_ending(struct batch *batch, struct governor_entry *entry, enum signal_status status, const char *reason,
+                  struct applied_signal *signal);
+
+#endif
