@@ -3,7 +3,7 @@
  * Everything is written by hand into room reserved once: the hot path makes one frame per turn and partition. */
 #include "kanban/frame.h"
 
-#include "common/utf8.h"
+#include "kanban/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,16 +18,7 @@ enum { NUMBER_MAX = 20, HEADER_MAX = 256 + FRAME_VOID_MAX * (NUMBER_MAX + 1) };
 
 static bool text_ok(struct span text)
 {
-    if (text.len > FRAME_TEXT_MAX)
-        return false;
-    bool ascii = true;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c < 0x20 || c == '"' || c == '\\')
-            return false;
-        ascii = ascii && c < 0x80;
-    }
-    return ascii || utf8_valid(text);
+    return text.len <= FRAME_TEXT_MAX && text_plain(text);
 }
 
 /* Where data lies within bytes; {0, 0} stands for absent. false if it is neither. */

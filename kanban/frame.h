@@ -2,8 +2,8 @@
  *
  *   {"v":1,"boot":"<16 hex>","partition":3,"sequence":42,"count":2,"accepted_at":1767…,"confirmed":41,"void":[40]}\n
  *   {"t":"acme","e":"ent-1","k":"sku-1","i":"sig-1","y":"usage","s":"key-1","m":1767…,"v":0,"p":"00-…-01","d":[57,12],
- *    "h":"<64 hex>","n":133,"r":0,"a":1767…,"g":1}\n        envelope, one line, exactly in this order; n = bytes that follow
- *   <n bytes exactly as received>\n                          … count times
+ *    "h":"<64 hex>","n":133,"r":0,"a":1767…,"g":1}\n        envelope, one line, exactly in this order; n = bytes that
+ * follow <n bytes exactly as received>\n                          … count times
  *
  * `confirmed` is the sequence up to which every frame of this boot and partition is confirmed or void; `void` names the
  * sequences above the previous header's `confirmed` that were nacked or returned and will never come. Content type
@@ -18,8 +18,8 @@ enum { FRAME_SIGNALS_MAX = 256, FRAME_BYTES_MAX = 256 * 1024, FRAME_VOID_MAX = 6
 
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_CRITICAL };
 
-/* A signal with defaults filled in. All spans are borrowed (on the consumer's side from the frame). Ids, type, source and
- * traceparent hold at most FRAME_TEXT_MAX bytes and none that JSON would escape. */
+/* A signal with defaults filled in. All spans are borrowed (on the consumer's side from the frame). Ids, type, source
+ * and traceparent hold at most FRAME_TEXT_MAX bytes and none that JSON would escape. */
 struct signal {
     struct span tenant_id;
     struct span entitlement_id;
@@ -50,7 +50,8 @@ struct frame_header {
 };
 
 /* What frame_encode demands of signals: 0; -EINVAL if a string holds a byte that JSON would escape or is no UTF-8, data
- * is neither within bytes nor "null", or a field is out of its range; -EMSGSIZE if they are too many or too big together. */
+ * is neither within bytes nor "null", or a field is out of its range; -EMSGSIZE if they are too many or too big
+ * together. */
 must_check int frame_check(const struct signal *signals, uint32_t count);
 /* Appends the encoded frame to out; header->count signals that frame_check accepts. */
 void frame_encode(const struct frame_header *header, const struct signal *signals, struct buf *out);
