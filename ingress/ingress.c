@@ -79,11 +79,19 @@ static void rearm(struct ingress *ingress)
     event_add(ingress->deadline, &(struct timeval){.tv_sec = wait / 1000000, .tv_usec = wait % 1000000});
 }
 
-/* Also what clients no longer wait for is brought to its end. May free the ingress. */
+/* Also what clients no longer wait for is brought to its end, and the queue's reader is told the last sequence. May
+ * free the ingress. */
 static void finish_drain(struct ingress *ingress)
 {
     void (*drained)(void *ctx) = ingress->drained;
     if (!drained || !ingress->http_drained || ingress->frames.in_flight > 0 || ingress->frames.used_count > 0)
+        return;
+    if (!ingress->announced) {
+        ingress->announced = true;
+        kanban_announce(ingress->kanban);
+        rearm(ingress);
+    }
+    if (kanban_unanswered(ingress->kanban) > 0)
         return;
     ingress->drained = NULL;
     drained(ingress->drained_ctx);

@@ -117,6 +117,7 @@ struct ingress {
     int64_t deadline_us;    /* what that is set to; INT64_MAX: not at all */
     struct event *tick;
     bool http_drained;
+    bool announced;             /* the last sequences, when draining */
     void (*drained)(void *ctx); /* NULL unless a drain is under way */
     void *drained_ctx;
 };
