@@ -16,9 +16,9 @@ enum { NUMBER_MAX = 20, HEADER_MAX = 256 + FRAME_VOID_MAX * (NUMBER_MAX + 1) };
             "\"h\":\"\",\"n\":,\"r\":,\"a\":,\"g\":}\n\n") -                                                           \
      1)
 
-static bool text_ok(struct span text)
+static bool text_ok(struct span text, size_t max)
 {
-    return text.len <= FRAME_TEXT_MAX && text_plain(text);
+    return text.len <= max && text_plain(text);
 }
 
 /* Where data lies within bytes; {0, 0} stands for absent. false if it is neither. */
@@ -38,10 +38,11 @@ static bool signal_ok(const struct signal *signal)
 {
     size_t offset;
     return signal->tenant_id.len && signal->entitlement_id.len && signal->id.len && signal->type.len &&
-           text_ok(signal->tenant_id) && text_ok(signal->entitlement_id) && text_ok(signal->sku_id) &&
-           text_ok(signal->id) && text_ok(signal->type) && text_ok(signal->source) && text_ok(signal->traceparent) &&
-           data_offset(signal, &offset) && (unsigned)signal->severity <= SEVERITY_CRITICAL &&
-           signal->bytes.len <= UINT32_MAX;
+           text_ok(signal->tenant_id, FRAME_TENANT_MAX) && text_ok(signal->entitlement_id, FRAME_ID_MAX) &&
+           text_ok(signal->sku_id, FRAME_ID_MAX) && text_ok(signal->id, FRAME_ID_MAX) &&
+           text_ok(signal->type, FRAME_ID_MAX) && text_ok(signal->source, FRAME_TEXT_MAX) &&
+           text_ok(signal->traceparent, FRAME_TEXT_MAX) && data_offset(signal, &offset) &&
+           (unsigned)signal->severity <= SEVERITY_CRITICAL && signal->bytes.len <= UINT32_MAX;
 }
 
 int frame_check(const struct signal *signals, uint32_t count)
@@ -138,7 +139,7 @@ static char *put_header(char *at, const struct frame_header *header)
     return PUT(at, "]}\n");
 }
 
-static char *put_signal(char *at, const struct signal *signal)
+static char *put_envelope(char *at, const struct signal *signal)
 {
     size_t offset;
     struct span data = data_place(signal, &offset);
@@ -159,8 +160,14 @@ static char *put_signal(char *at, const struct signal *signal)
     at = put_u64(PUT(at, ",\"r\":"), signal->redrive);
     at = put_i64(PUT(at, ",\"a\":"), signal->accepted_at_ms);
     at = put_u64(PUT(at, ",\"g\":"), signal->may_event ? 1 : 0);
-    at = put_span(PUT(at, "}\n"), signal->bytes);
-    return PUT(at, "\n");
+    return PUT(at, "}\n");
+}
+
+void frame_encode_envelope(const struct signal *signal, struct buf *out)
+{
+    char *start = buf_reserve(out, frame_signal_size(signal) - signal->bytes.len);
+    if (start)
+        out->len += (size_t)(put_envelope(start, signal) - start);
 }
 
 void frame_encode(const struct frame_header *header, const struct signal *signals, struct buf *out)
@@ -173,7 +180,7 @@ void frame_encode(const struct frame_header *header, const struct signal *signal
         return;
     char *at = put_header(start, header);
     for (uint32_t i = 0; i < header->count; i++)
-        at = put_signal(at, &signals[i]);
+        at = PUT(put_span(put_envelope(at, &signals[i]), signals[i].bytes), "\n");
     out->len += (size_t)(at - start);
 }
 

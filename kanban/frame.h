@@ -2,8 +2,9 @@
  *
  *   {"v":1,"boot":"<16 hex>","partition":3,"sequence":42,"count":2,"accepted_at":1767…,"confirmed":41,"void":[40]}\n
  *   {"t":"acme","e":"ent-1","k":"sku-1","i":"sig-1","y":"usage","s":"key-1","m":1767…,"v":0,"p":"00-…-01","d":[57,12],
- *    "h":"<64 hex>","n":133,"r":0,"a":1767…,"g":1}\n        envelope, one line, exactly in this order; n = bytes that
- * follow <n bytes exactly as received>\n                          … count times
+ *    "h":"<64 hex>","n":133,"r":0,"a":1767…,"g":1}\n
+ *   <n bytes exactly as received>\n
+ *   … count times: the envelope, one line with its members exactly in this order, then the n bytes
  *
  * `confirmed` is the sequence up to which every frame of this boot and partition is confirmed or void; `void` names the
  * sequences above the previous header's `confirmed` that were nacked or returned and will never come. Content type
@@ -14,12 +15,19 @@
 #include "common/buf.h"
 #include "common/hash.h"
 
-enum { FRAME_SIGNALS_MAX = 256, FRAME_BYTES_MAX = 256 * 1024, FRAME_VOID_MAX = 64, FRAME_TEXT_MAX = 256 };
+enum {
+    FRAME_SIGNALS_MAX = 256,
+    FRAME_BYTES_MAX = 256 * 1024,
+    FRAME_VOID_MAX = 64,
+    FRAME_TENANT_MAX = 64, /* bytes of a tenant_id */
+    FRAME_ID_MAX = 128,    /* of an id, entitlement_id, sku_id, type */
+    FRAME_TEXT_MAX = 256,  /* of a source, traceparent */
+};
 
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_CRITICAL };
 
 /* A signal with defaults filled in. All spans are borrowed (on the consumer's side from the frame). Ids, type, source
- * and traceparent hold at most FRAME_TEXT_MAX bytes and none that JSON would escape. */
+ * and traceparent hold no byte that JSON would escape and no more than their limits above. */
 struct signal {
     struct span tenant_id;
     struct span entitlement_id;
@@ -55,6 +63,10 @@ struct frame_header {
 must_check int frame_check(const struct signal *signals, uint32_t count);
 /* Appends the encoded frame to out; header->count signals that frame_check accepts. */
 void frame_encode(const struct frame_header *header, const struct signal *signals, struct buf *out);
+/* The envelope line of one signal by itself, and back: line and bytes are borrowed by *ret. -EBADMSG as frame_decode.
+ */
+void frame_encode_envelope(const struct signal *signal, struct buf *out);
+must_check int frame_decode_envelope(struct span line, struct span bytes, struct signal *ret, struct error *err);
 /* The bytes of one signal in a frame, for filling frames up to FRAME_BYTES_MAX. */
 size_t frame_signal_size(const struct signal *signal);
 

@@ -155,47 +155,56 @@ static bool hash(struct cursor *c, uint8_t ret[SHA256_SIZE])
 
 static bool texts(struct cursor *c, struct signal *signal)
 {
-    return LITERAL(c, "{\"t\":\"") && string(c, 1, FRAME_TEXT_MAX, "a tenant", &signal->tenant_id) &&
-           LITERAL(c, ",\"e\":\"") && string(c, 1, FRAME_TEXT_MAX, "an entitlement", &signal->entitlement_id) &&
-           LITERAL(c, ",\"k\":\"") && string(c, 0, FRAME_TEXT_MAX, "an SKU", &signal->sku_id) &&
-           LITERAL(c, ",\"i\":\"") && string(c, 1, FRAME_TEXT_MAX, "an id", &signal->id) && LITERAL(c, ",\"y\":\"") &&
-           string(c, 1, FRAME_TEXT_MAX, "a type", &signal->type) && LITERAL(c, ",\"s\":\"") &&
+    return LITERAL(c, "{\"t\":\"") && string(c, 1, FRAME_TENANT_MAX, "a tenant", &signal->tenant_id) &&
+           LITERAL(c, ",\"e\":\"") && string(c, 1, FRAME_ID_MAX, "an entitlement", &signal->entitlement_id) &&
+           LITERAL(c, ",\"k\":\"") && string(c, 0, FRAME_ID_MAX, "an SKU", &signal->sku_id) &&
+           LITERAL(c, ",\"i\":\"") && string(c, 1, FRAME_ID_MAX, "an id", &signal->id) && LITERAL(c, ",\"y\":\"") &&
+           string(c, 1, FRAME_ID_MAX, "a type", &signal->type) && LITERAL(c, ",\"s\":\"") &&
            string(c, 0, FRAME_TEXT_MAX, "a source", &signal->source);
 }
 
+/* How many bytes follow an envelope, and where the data lies in them. */
+struct place {
+    uint32_t offset, data_len, len;
+};
+
 /* The raw bytes behind the envelope, and the data within them. */
-static bool contents(struct cursor *c, struct signal *signal, uint32_t offset, uint32_t data_len, uint32_t len)
+static bool contents(struct cursor *c, struct signal *signal, const struct place *place)
 {
-    if ((size_t)(c->end - c->at) < len)
+    if ((size_t)(c->end - c->at) < place->len)
         return fail(c, "as many bytes as n says");
-    if (offset > len || data_len > len - offset || (data_len == 0 && offset != 0))
+    if (place->offset > place->len || place->data_len > place->len - place->offset ||
+        (place->data_len == 0 && place->offset != 0))
         return fail(c, "data within the signal's bytes");
-    signal->bytes = (struct span){c->at, len};
-    signal->data = data_len ? (struct span){c->at + offset, data_len} : SPAN("null");
-    c->at += len;
-    return LITERAL(c, "\n");
+    signal->bytes = (struct span){c->at, place->len};
+    signal->data = place->data_len ? (struct span){c->at + place->offset, place->data_len} : SPAN("null");
+    c->at += place->len;
+    return true;
 }
 
-static bool envelope(struct cursor *c, struct signal *signal)
+static bool envelope(struct cursor *c, struct signal *signal, struct place *ret)
 {
     uint32_t severity;
-    uint32_t offset;
-    uint32_t data_len;
-    uint32_t len;
     uint32_t may_event;
     if (!(texts(c, signal) && LITERAL(c, ",\"m\":") && number_signed(c, "a time", &signal->time_ms) &&
           LITERAL(c, ",\"v\":") && number_u32(c, SEVERITY_CRITICAL, "a severity", &severity) &&
           LITERAL(c, ",\"p\":\"") && string(c, 0, FRAME_TEXT_MAX, "a traceparent", &signal->traceparent) &&
-          LITERAL(c, ",\"d\":[") && number_u32(c, UINT32_MAX, "an offset", &offset) && LITERAL(c, ",") &&
-          number_u32(c, UINT32_MAX, "a length", &data_len) && LITERAL(c, "],\"h\":\"") && hash(c, signal->sha256) &&
-          LITERAL(c, ",\"n\":") && number_u32(c, UINT32_MAX, "a length", &len) && LITERAL(c, ",\"r\":") &&
-          number_u32(c, UINT32_MAX, "a redrive", &signal->redrive) && LITERAL(c, ",\"a\":") &&
+          LITERAL(c, ",\"d\":[") && number_u32(c, UINT32_MAX, "an offset", &ret->offset) && LITERAL(c, ",") &&
+          number_u32(c, UINT32_MAX, "a length", &ret->data_len) && LITERAL(c, "],\"h\":\"") &&
+          hash(c, signal->sha256) && LITERAL(c, ",\"n\":") && number_u32(c, UINT32_MAX, "a length", &ret->len) &&
+          LITERAL(c, ",\"r\":") && number_u32(c, UINT32_MAX, "a redrive", &signal->redrive) && LITERAL(c, ",\"a\":") &&
           number_signed(c, "accepted_at", &signal->accepted_at_ms) && LITERAL(c, ",\"g\":") &&
           number_u32(c, 1, "0 or 1", &may_event) && LITERAL(c, "}\n")))
         return false;
     signal->severity = (enum severity)severity;
     signal->may_event = may_event == 1;
-    return contents(c, signal, offset, data_len, len);
+    return true;
+}
+
+static bool framed_signal(struct cursor *c, struct signal *signal)
+{
+    struct place place;
+    return envelope(c, signal, &place) && contents(c, signal, &place) && LITERAL(c, "\n");
 }
 
 static int bad(const struct cursor *c, struct error *err)
@@ -215,7 +224,7 @@ int frame_parse(char *bytes, size_t len, struct frame **ret, struct error *err)
                          (size_t)(c.end - c.at), FRAME_BYTES_MAX);
     struct signal *signals = xcalloc(header.count ? header.count : 1, sizeof(*signals));
     for (uint32_t i = 0; i < header.count; i++)
-        if (!envelope(&c, &signals[i]))
+        if (!framed_signal(&c, &signals[i]))
             break;
     if (!c.wrong && c.at != c.end)
         fail(&c, "the end");
@@ -235,6 +244,20 @@ int frame_decode(char *take_bytes, size_t len, struct frame **ret, struct error 
     if (status)
         free(take_bytes);
     return status;
+}
+
+int frame_decode_envelope(struct span line, struct span bytes, struct signal *ret, struct error *err)
+{
+    struct cursor c = {.start = line.ptr, .at = line.ptr, .end = line.ptr + line.len};
+    struct cursor behind = {.start = bytes.ptr, .at = bytes.ptr, .end = bytes.ptr + bytes.len};
+    struct place place;
+    struct signal signal = {0};
+    if (!envelope(&c, &signal, &place) || (c.at != c.end && !fail(&c, "the end")))
+        return bad(&c, err);
+    if (!contents(&behind, &signal, &place) || (behind.at != behind.end && !fail(&behind, "the end")))
+        return bad(&behind, err);
+    *ret = signal;
+    return 0;
 }
 
 void frame_free(struct frame *frame)
