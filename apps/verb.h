@@ -9,8 +9,8 @@ enum exit_code {
     EXIT_USAGE = 2,       /* the command line or the configuration is wrong */
     EXIT_UNREACHABLE = 3, /* no answer from the server */
     EXIT_NOT_FOUND = 4,
-    EXIT_BAD_PROOF = 5,   /* verification found a bad receipt, chain, root or signature */
-    EXIT_BUSY = 6,        /* another process holds the data directory, or the address */
+    EXIT_BAD_PROOF = 5, /* verification found a bad receipt, chain, root or signature */
+    EXIT_BUSY = 6,      /* another process holds the data directory, or the address */
 };
 
 /* argv[0] is the verb's own name ("signal send"), argv[argc] NULL. Returns an exit code. */

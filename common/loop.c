@@ -1,5 +1,5 @@
-/* Threads with event loops. A call is handed over under the loop's mutex and announced through an eventfd; one call at a
- * time, its caller sleeps until it returned. */
+/* Threads with event loops. A call is handed over under the loop's mutex and announced through an eventfd; one call at
+ * a time, its caller sleeps until it returned. */
 #include "common/loop.h"
 #include "common/mem.h"
 

@@ -24,7 +24,7 @@ void loop_free(struct loop *loop);
 /* A flag one thread raises and another waits for. */
 struct latch;
 struct latch *latch_new(void);
-void latch_raise(void *latch); /* any thread; fits the layers' drain callbacks */
+void latch_raise(void *latch);                            /* any thread; fits the layers' drain callbacks */
 bool latch_wait(struct latch *latch, int64_t timeout_ms); /* false: timed out */
 void latch_free(struct latch *latch);
 

@@ -205,9 +205,9 @@ static void on_commit(struct store_request *request, int status)
         committed(batch);
         return;
     }
-    if (status == -ESTALE) {
+    if (status == -ESTALE || status == -EEXIST || status == -ENOENT) {
         log_event(jidoka->options.log, LOG_WARN, "lease_lost", LOG_I("partition", p->id),
-                  LOG_S("error", error_text(status)));
+                  LOG_S("error", request->error ? request->error : error_text(status)));
         metric_inc(jidoka->metrics.leases_lost);
         partition_drop(p);
         return;

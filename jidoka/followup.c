@@ -43,7 +43,7 @@ static bool release_row(struct batch *batch, const struct signal_row *row)
     struct governor_entry *entry = batch->releasing;
     struct signal *signal = arena_alloc(&batch->arena, sizeof(*signal));
     struct error error;
-    if (frame_decode_envelope(row->envelope, row->bytes, &batch->partition->jidoka->doc, signal, &error) < 0) {
+    if (frame_decode_envelope(row->envelope, row->bytes, signal, &error) < 0) {
         *signal = signal_of(row);
         leave_line(batch, entry);
         apply_ending(batch, entry, SIGNAL_DEADLETTERED, "corrupt",

@@ -1,11 +1,6 @@
 /* Frames: every identity is looked up first, only unknown ones are stepped, once each. Signals of a governor with
  * waiting rows line up behind them; entitlement and refund events pass. */
-#include "jidoka/receipt_text.h"
 #include "jidoka/worker.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* A key met in this batch: an identity, or an identity with its hash. */
 struct seen {
@@ -13,7 +8,7 @@ struct seen {
     char key[];
 };
 
-enum { IDENTITY_KEY_MAX = 64 + 128 + 128 + 3 + sizeof(uint32_t) + SHA256_SIZE };
+enum { IDENTITY_KEY_MAX = GOVERNOR_KEY_MAX + FRAME_ID_MAX + 2 + sizeof(uint32_t) + SHA256_SIZE };
 
 static size_t identity_key(const struct signal *signal, char *out)
 {

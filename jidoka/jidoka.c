@@ -148,6 +148,45 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
         jidoka_heartbeat(jidoka);
     for (int64_t i = 0; i < jidoka->config->partitions; i++)
         tick_partition(&jidoka->partitions[i]);
+    jidoka_check_drained(jidoka);
+}
+
+/* --- drain
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Draining: first everything is worked off (unless stopping), then the partitions are left, then the leases released.
+ */
+void jidoka_check_drained(struct jidoka *jidoka)
+{
+    if (!jidoka->drained)
+        return;
+    for (int64_t i = 0; i < jidoka->config->partitions && !jidoka->stopping; i++)
+        if (!partition_idle(&jidoka->partitions[i]))
+            return;
+    if (jidoka->stopping || kanban_depth(jidoka->kanban) == 0)
+        event_active(jidoka->finish, EV_TIMEOUT, 0);
+}
+
+static void on_finish(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd, (void)what;
+    struct jidoka *jidoka = ctx;
+    bool owned = false;
+    for (int64_t i = 0; i < jidoka->config->partitions; i++) {
+        partition_leave(&jidoka->partitions[i]);
+        owned |= jidoka->partitions[i].state != PARTITION_UNOWNED;
+    }
+    if (owned || jidoka->lease_pending)
+        return;
+    if (!jidoka->lease.leaving) {
+        jidoka->lease.leaving = true;
+        jidoka_heartbeat(jidoka);
+        return;
+    }
+    void (*done)(void *ctx) = jidoka->drained;
+    jidoka->drained = NULL;
+    if (done)
+        done(jidoka->drained_ctx);
 }
 
 /* --- the governor's environment
@@ -313,46 +352,13 @@ int jidoka_new(const struct jidoka_options *options, struct jidoka **ret, struct
     return 0;
 }
 
-/* Draining: first everything is worked off (unless stopping), then the partitions are left, then the leases released.
- */
-void jidoka_check_drained(struct jidoka *jidoka)
-{
-    if (!jidoka->drained)
-        return;
-    for (int64_t i = 0; i < jidoka->config->partitions && !jidoka->stopping; i++)
-        if (!partition_idle(&jidoka->partitions[i]))
-            return;
-    if (jidoka->stopping || kanban_depth(jidoka->kanban) == 0)
-        event_active(jidoka->finish, EV_TIMEOUT, 0);
-}
-
-static void on_finish(evutil_socket_t fd, short what, void *ctx)
-{
-    (void)fd, (void)what;
-    struct jidoka *jidoka = ctx;
-    bool owned = false;
-    for (int64_t i = 0; i < jidoka->config->partitions; i++) {
-        partition_leave(&jidoka->partitions[i]);
-        owned |= jidoka->partitions[i].state != PARTITION_UNOWNED;
-    }
-    if (owned || jidoka->lease_pending)
-        return;
-    if (!jidoka->lease.leaving) {
-        jidoka->lease.leaving = true;
-        jidoka_heartbeat(jidoka);
-        return;
-    }
-    void (*done)(void *ctx) = jidoka->drained;
-    jidoka->drained = NULL;
-    if (done)
-        done(jidoka->drained_ctx);
-}
-
 void jidoka_drain(struct jidoka *jidoka, void (*done)(void *ctx), void *ctx)
 {
+    struct timeval often = {0, 20000}; /* the queue's depth falls without telling */
     jidoka->draining = true;
     jidoka->drained = done;
     jidoka->drained_ctx = ctx;
+    event_add(jidoka->tick, &often);
     jidoka_check_drained(jidoka);
 }
 

@@ -1,5 +1,5 @@
-/* Layer 3: the workers. Leases partitions, pulls their frames with prefetch back-pressure, steps the governors and commits
- * each batch in one transaction. Runs on one event loop; any number of processes share the partitions. */
+/* Layer 3: the workers. Leases partitions, pulls their frames with prefetch back-pressure, steps the governors and
+ * commits each batch in one transaction. Runs on one event loop; any number of processes share the partitions. */
 #ifndef TAI_JIDOKA_JIDOKA_H
 #define TAI_JIDOKA_JIDOKA_H
 

@@ -1,5 +1,5 @@
-/* The text of an outcome: every receipt field that jidoka knows, in RFC 8785 order. Pure. andon adds chain, previous_hash,
- * receipt_id and seq (docs/receipts.md). */
+/* The text of an outcome: every receipt field that jidoka knows, in RFC 8785 order. Pure. andon adds chain,
+ * previous_hash, receipt_id and seq (docs/receipts.md). */
 #ifndef TAI_JIDOKA_RECEIPT_TEXT_H
 #define TAI_JIDOKA_RECEIPT_TEXT_H
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/queue.h>
 
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 10000 };

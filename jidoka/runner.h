@@ -17,8 +17,8 @@ struct runner_options {
     const struct action_type *const *types;
     const struct action_config *actions;
     size_t action_count;
-    /* One attempt ended. again: trying again may help and attempts are left; the pause before it has already passed. Never
-     * called from within runner_start. */
+    /* One attempt ended. again: trying again may help and attempts are left; the pause before it has already passed.
+     * Never called from within runner_start. */
     void (*ended)(void *ctx, void *token, bool succeeded, bool again, const char *reason);
     void *ctx;
 };

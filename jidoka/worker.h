@@ -26,9 +26,9 @@ struct acting {
 struct governor_entry {
     UT_hash_handle hh;
     struct governor_record record;
-    struct acting *acting;      /* set exactly in action_pending */
-    struct action_job *job;     /* the runner's, while an attempt is under way or due */
-    uint32_t waiting;           /* waiting rows in the store, as of the batch under way */
+    struct acting *acting;  /* set exactly in action_pending */
+    struct action_job *job; /* the runner's, while an attempt is under way or due */
+    uint32_t waiting;       /* waiting rows in the store, as of the batch under way */
     uint16_t tenant_len, entitlement_len;
     bool insert;    /* no row yet */
     bool in_batch;  /* changed by the batch under way */
@@ -56,7 +56,7 @@ struct tenant_entry {
 };
 
 /* tenant_id \0 entitlement_id: the key of the caches. */
-enum { GOVERNOR_KEY_MAX = 64 + 1 + 128 };
+enum { GOVERNOR_KEY_MAX = FRAME_TENANT_MAX + 1 + FRAME_ID_MAX };
 size_t governor_key_of(struct span tenant_id, struct span entitlement_id, char ret[GOVERNOR_KEY_MAX]);
 
 /* Where a governor stands in a batch's look-up. */
@@ -108,16 +108,16 @@ struct batch {
     struct arena arena;
     struct kanban_delivery **deliveries; /* settled after the commit */
     size_t delivery_count;
-    const struct signal **signals;       /* of the deliveries, one per lookup.signals */
-    struct governor_ref *governor_refs;  /* hash over lookup.governors */
-    struct governor_entry *releasing;    /* BATCH_RELEASE: whose rows */
-    struct governor_entry **starts;      /* actions to start after the commit */
+    const struct signal **signals;      /* of the deliveries, one per lookup.signals */
+    struct governor_ref *governor_refs; /* hash over lookup.governors */
+    struct governor_entry *releasing;   /* BATCH_RELEASE: whose rows */
+    struct governor_entry **starts;     /* actions to start after the commit */
     size_t start_count, start_cap;
     struct governor_entry **dirty;
     size_t dirty_count, dirty_cap;
     uint32_t endings[SIGNAL_STATUS_COUNT]; /* for the metrics, counted once committed */
     size_t signal_cap, outcome_cap, intake_cap;
-    unsigned attempts; /* of the commit */
+    unsigned attempts;                  /* of the commit */
     void (*again)(struct batch *batch); /* what to do after a pause: the request failed without effect */
     struct store_lookup lookup;
     struct store_waiting waiting;
@@ -162,9 +162,9 @@ void jidoka_check_drained(struct jidoka *jidoka);
 
 /* partition.c */
 void partition_claim(struct partition *p, const struct lease *lease);
-void partition_drop(struct partition *p); /* forgets everything: the lease is another's, or given back */
+void partition_drop(struct partition *p);  /* forgets everything: the lease is another's, or given back */
 void partition_leave(struct partition *p); /* drops it once no request of it is under way */
-void partition_run(struct partition *p);  /* starts the next batch if there is work and none is under way */
+void partition_run(struct partition *p);   /* starts the next batch if there is work and none is under way */
 bool partition_idle(const struct partition *p);
 int64_t partition_clock(const struct partition *p);
 struct governor_entry *partition_find(struct partition *p, struct span tenant_id, struct span entitlement_id);
@@ -210,8 +210,8 @@ void apply_created(struct batch *batch, struct governor_entry *entry, const stru
 /* signal NULL: the input concerns no signal of this batch. */
 void apply_step(struct batch *batch, struct governor_entry *entry, const struct governor_input *input,
                 struct applied_signal *signal);
-/* An ending the governor is not asked about (id_conflict, overflow, wait_expired, too_old, governor_limit). entry may be
- * NULL. */
+/* An ending the governor is not asked about (id_conflict, overflow, wait_expired, too_old, governor_limit). entry may
+ * be NULL. */
 void apply_ending(struct batch *batch, struct governor_entry *entry, enum signal_status status, const char *reason,
                   struct applied_signal *signal);
 

@@ -16,8 +16,9 @@ static int held(int fd, const char *dir, struct error *err)
     text[n > 0 ? n : 0] = '\0';
     text[strcspn(text, "\n")] = '\0';
     close(fd);
-    return error_set(err, -EBUSY, "%s is in use by another tai run (%s): stop that one, or choose another --data directory",
-                     dir, *text ? text : "starting");
+    return error_set(err, -EBUSY,
+                     "%s is in use by another tai run (%s): stop that one, or choose another --data directory", dir,
+                     *text ? text : "starting");
 }
 
 int data_lock_take(const char *dir, int *ret_fd, struct error *err)

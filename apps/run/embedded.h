@@ -7,13 +7,14 @@
 
 struct embedded;
 
-/* Takes the data lock, opens the data set, starts andon, jidoka, ingress in that order. -EBUSY: another process holds the
- * data directory (err names it). */
-must_check int embedded_start(const struct config *config, const struct log *log, struct embedded **ret, struct error *err);
+/* Takes the data lock, opens the data set, starts andon, jidoka, ingress in that order. -EBUSY: another process holds
+ * the data directory (err names it). */
+must_check int embedded_start(const struct config *config, const struct log *log, struct embedded **ret,
+                              struct error *err);
 uint16_t embedded_port(const struct embedded *embedded);
 uint16_t embedded_andon_port(const struct embedded *embedded);
-/* Drains in layer order within timeout_ms; what is left in the queue then is worked off after the next start. true: all of
- * it was finished. */
+/* Drains in layer order within timeout_ms; what is left in the queue then is worked off after the next start. true: all
+ * of it was finished. */
 bool embedded_stop(struct embedded *embedded, int64_t timeout_ms);
 
 #endif

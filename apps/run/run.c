@@ -1,5 +1,5 @@
-/* `tai run`: the embedded default. The supervisor only knows the command line; the worker loads the configuration, so that a
- * mistake in it is told once and nothing is restarted. */
+/* `tai run`: the embedded default. The supervisor only knows the command line; the worker loads the configuration, so
+ * that a mistake in it is told once and nothing is restarted. */
 #include "apps/run/embedded.h"
 #include "apps/run/supervisor.h"
 #include "apps/verb.h"
@@ -39,7 +39,8 @@ static void override(struct run *run, const char *name, const char *value)
     run->overrides[run->override_count++] = (struct config_override){name, value};
 }
 
-/* --- the worker ---------------------------------------------------------------------------------------------------------- */
+/* --- the worker
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* A restarted worker listens where the first one did, also if that had picked a free port. */
 static void fix_port(struct run *run, const char *name, const struct config_address *address, uint16_t port)
@@ -122,7 +123,8 @@ static int run_worker(struct config *config, int lifeline, int ready)
         _exit(EXIT_FAILED); /* as after a kill: what was accepted is on disk */
     log_event(&log, LOG_INFO, "draining");
     bool finished = embedded_stop(embedded, config->shutdown.timeout_ms);
-    log_event(&log, LOG_INFO, "stopped", LOG_S("left", finished ? "nothing" : "queued signals, taken up at the next start"));
+    log_event(&log, LOG_INFO, "stopped",
+              LOG_S("left", finished ? "nothing" : "queued signals, taken up at the next start"));
     return EXIT_OK;
 }
 
@@ -141,7 +143,8 @@ static int worker_main(void *ctx, int lifeline, int ready, const struct worker_r
     return code;
 }
 
-/* --- the supervisor's side ------------------------------------------------------------------------------------------------ */
+/* --- the supervisor's side
+ * ------------------------------------------------------------------------------------------------ */
 
 static void say_ready(void *ctx, const struct worker_ready *ready)
 {
@@ -156,7 +159,8 @@ static void say_ready(void *ctx, const struct worker_ready *ready)
            "data     %s\n",
            TAI_VERSION, in, out, config->run.data);
     if (!config->ingress.keys_count)
-        printf("try it   curl -H 'Content-Type: application/json' -d '{\"tenant_id\":\"acme\",\"sku_id\":\"demo\",\"type\":"
+        printf("try it   curl -H 'Content-Type: application/json' -d "
+               "'{\"tenant_id\":\"acme\",\"sku_id\":\"demo\",\"type\":"
                "\"usage\"}' http://%s/v1/signals\n",
                in);
     fflush(stdout);
@@ -165,12 +169,10 @@ static void say_ready(void *ctx, const struct worker_ready *ready)
 
 int verb_run(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"data", required_argument, NULL, 'd'},
-                                            {"listen", required_argument, NULL, 'l'},
-                                            {"andon-listen", required_argument, NULL, 'a'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"data", required_argument, NULL, 'd'},
+        {"listen", required_argument, NULL, 'l'}, {"andon-listen", required_argument, NULL, 'a'},
+        {"help", no_argument, NULL, 'h'},         {0}};
     struct run run = {0};
     int c;
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {

@@ -1,5 +1,5 @@
-/* fork, wait, restart. The lifeline is a pipe whose write end only the supervisor holds: however it ends, the worker's read
- * end shows end of file. */
+/* fork, wait, restart. The lifeline is a pipe whose write end only the supervisor holds: however it ends, the worker's
+ * read end shows end of file. */
 #include "apps/run/supervisor.h"
 #include "apps/verb.h"
 #include "common/clock.h"
@@ -23,9 +23,9 @@ struct supervisor {
     int64_t restarts[RESTARTS_MAX]; /* when, monotonic ms */
     unsigned restart_count;         /* since the start; restarts[] is a ring */
     struct worker_ready known;
-    bool was_ready;      /* any worker ever was */
-    int signals;         /* signalfd */
-    sigset_t inherited;  /* the mask the worker gets back */
+    bool was_ready;     /* any worker ever was */
+    int signals;        /* signalfd */
+    sigset_t inherited; /* the mask the worker gets back */
     pid_t pid;
     int lifeline, ready; /* write end, read end */
 };
