@@ -12,6 +12,7 @@ static ssize_t send_to_buffer(struct http_connection *c, const char *data, size_
 
 static bool feed(struct http_connection *c, struct span input)
 {
+    const struct http_server *server = c->server;
     while (input.len && (c->phase == PHASE_IDLE || c->phase == PHASE_READING)) {
         size_t room = 0;
         char *to = http_request_room(http_connection_request(c), &room);
@@ -21,7 +22,7 @@ static bool feed(struct http_connection *c, struct span input)
         memcpy(to, input.ptr, n);
         input = (struct span){input.ptr + n, input.len - n};
         http_connection_received(c, n);
-        if (c->server->stats.connections_open == 0) /* c is gone */
+        if (server->stats.connections_open == 0) /* c is gone */
             return false;
     }
     return true;

@@ -343,15 +343,15 @@ static bool other_version(const struct http_request *req, llhttp_errno_t error)
     return !span_is(version, "1.1") && !span_is(version, "1.0");
 }
 
-/* llhttp stopped within the newest value: all digits so far means that there are too many of them. */
+/* llhttp stopped within the newest value, a length: were its digits more than the cap already? */
 static bool length_overflows(const struct http_request *req)
 {
     const char *stop = llhttp_get_error_pos(&req->parser);
     const char *at = req->data + skip_spaces(req, req->fields[req->head.field_count - 1].value);
-    const char *start = at;
-    while (at < stop && *at >= '0' && *at <= '9')
-        at++;
-    return at == stop && at > start && at < req->data + req->len && *at >= '0' && *at <= '9';
+    size_t length = 0;
+    while (at < stop && *at >= '0' && *at <= '9' && length <= req->server->limits.body_bytes)
+        length = length * 10 + (size_t)(*at++ - '0');
+    return length > req->server->limits.body_bytes;
 }
 
 static enum http_progress refuse_parsed(struct http_request *req, llhttp_errno_t error)
