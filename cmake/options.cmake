@@ -7,6 +7,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
+set(CMAKE_C_FLAGS_RELEASE "-O2 -g")
 
 option(TAI_FUZZ "build the libFuzzer targets (clang)" OFF)
 option(TAI_COVERAGE "instrument for gcov" OFF)
