@@ -1,4 +1,5 @@
-/* What a store backend is. store.c is its only caller: one op per request kind, so that a backend is one table. */
+/* What a store backend is. store.c is its only caller: one op per request kind, so that a backend is one table.
+ * Requests have been checked when they arrive; their `error` is NULL. */
 #ifndef TAI_STORE_BACKEND_H
 #define TAI_STORE_BACKEND_H
 
@@ -12,6 +13,8 @@ struct store_backend_ops {
     int (*poll_fd)(const struct store_link *link);
     void (*dispatch)(struct store_link *link);
     void (*link_close)(struct store_link *link);
+    /* done(request, -EINVAL) from a later dispatch, nothing else */
+    void (*refuse)(struct store_link *link, struct store_request *request);
     void (*on_outcomes)(struct store_link *link, void (*wake)(void *ctx), void *ctx);
     void (*lease)(struct store_link *, struct store_lease *);
     void (*load)(struct store_link *, struct store_load *);

@@ -1,4 +1,5 @@
-/* Plain records that layers and the store exchange. Strings in records read from the store live in the request's arena. */
+/* Plain records that layers and the store exchange. Strings in records read from the store live in the request's arena.
+ */
 #ifndef TAI_STORE_RECORDS_H
 #define TAI_STORE_RECORDS_H
 
@@ -61,7 +62,13 @@ enum governor_state {
 };
 extern const char *const governor_state_names[GOVERNOR_STATE_COUNT];
 
-enum entitlement { ENTITLEMENT_INACTIVE, ENTITLEMENT_ACTIVE, ENTITLEMENT_SUSPENDED, ENTITLEMENT_CANCELLED, ENTITLEMENT_COUNT };
+enum entitlement {
+    ENTITLEMENT_INACTIVE,
+    ENTITLEMENT_ACTIVE,
+    ENTITLEMENT_SUSPENDED,
+    ENTITLEMENT_CANCELLED,
+    ENTITLEMENT_COUNT
+};
 extern const char *const entitlement_names[ENTITLEMENT_COUNT];
 
 enum quota_period { PERIOD_NONE, PERIOD_HOUR, PERIOD_DAY, PERIOD_MONTH, PERIOD_COUNT };
@@ -95,11 +102,11 @@ struct governor_record {
     int64_t quota_limit; /* QUOTA_NONE: no limit */
     int64_t quota_used;
     int64_t period_start;
-    int64_t boot_due;    /* boot_timeout, while in boot; 0 otherwise */
-    int64_t breaker_due; /* breaker_reset, while halted by the breaker; 0 otherwise */
+    int64_t boot_due;                  /* boot_timeout, while in boot; 0 otherwise */
+    int64_t breaker_due;               /* breaker_reset, while halted by the breaker; 0 otherwise */
     int64_t last_entitlement_event_at; /* `time` of the last applied event of its kind */
     int64_t last_refund_event_at;
-    int64_t halt_alert_at;    /* wall, of the last system_halted alert; 0: none yet in this halt */
+    int64_t halt_alert_at;     /* wall, of the last system_halted alert; 0: none yet in this halt */
     uint32_t halt_alert_count; /* dead letters since then */
     int64_t last_signal_at;
     int64_t created_at;
@@ -113,7 +120,8 @@ struct governor_record {
  * quota period ends (INT64_MAX: not timed, i.e. no period or quota_used = 0). */
 int64_t governor_next_due(const struct governor_record *record);
 int64_t governor_quota_due(const struct governor_record *record);
-/* First and one-past-last instant of the UTC period that wall_ms falls in. PERIOD_NONE: 0 and INT64_MAX. */
+/* First and one-past-last instant of the UTC period that wall_ms falls in. PERIOD_NONE: 0 and INT64_MAX. Instants
+ * outside the years 1 to 9999 count as the nearest inside. */
 int64_t period_begin(enum quota_period period, int64_t wall_ms);
 int64_t period_end(enum quota_period period, int64_t wall_ms);
 
@@ -122,11 +130,11 @@ void governor_record_done(struct governor_record *record);
 /* Copies, duplicating what is owned. */
 void governor_record_copy(struct governor_record *ret, const struct governor_record *record);
 
-/* A receipt to be. text: canonical JSON (RFC 8785) of every receipt field except chain, previous_hash, receipt_id and seq,
- * which andon adds. */
+/* A receipt to be. text: canonical JSON (RFC 8785) of every receipt field except chain, previous_hash, receipt_id and
+ * seq, which andon adds. */
 struct outcome {
     uint32_t partition;
-    uint64_t number; /* per (partition, shard), from 1, without gaps */
+    uint64_t number;       /* per (partition, shard), from 1, without gaps */
     struct span tenant_id; /* empty: the chain _system */
     struct span text;
     struct span alert; /* canonical JSON of an alert raised with it, or empty */
@@ -149,7 +157,7 @@ struct receipt {
 
 /* shard = hash(tenant_id) mod shards; _system is shard 0's. */
 uint32_t shard_of(struct span tenant_id, uint32_t shards);
-/* receipt_id: UUIDv5 of "partition/shard/number" in the namespace named in docs/receipts.md. */
+/* receipt_id: UUIDv5 of "partition/shard/number" (decimal) in the namespace 7d6b3c9e-5f0a-4c1e-9b1d-2e8f4a6c0d35. */
 void receipt_id_of(struct hasher *hasher, uint32_t partition, uint32_t shard, uint64_t number, char ret[UUID_TEXT + 1]);
 
 #endif

@@ -1,14 +1,16 @@
 /* The durable state behind jidoka and andon: the transactions those layers ask for, whatever database holds it.
  *
  * Asynchronous: a request struct is filled by the caller, lives until its `done` ran (on the caller's thread, from
- * store_dispatch), and owns an arena for what it returns. status: 0, or -errno: -ESTALE the fence did not match (another
- * owner, or this batch was already committed: look), -ENOSPC, -EIO, -EUCLEAN (corrupt), -ESHUTDOWN. After a failure other
- * than -ESTALE nothing of the request is in the store; "commit unknown" is resolved inside by the batch number.
- * One handle per thread. */
+ * store_dispatch), and owns an arena for what it returns. status: 0, or -errno: -ESTALE the fence did not match
+ * (another owner, or this batch was already committed: look), -EEXIST or -ENOENT a row that must not or must be there
+ * is or is not, -EINVAL the request breaks this contract, -ENOSPC, -EIO, -EUCLEAN (corrupt), -ESHUTDOWN. After a
+ * failure other than -ESTALE nothing of the request is in the store and nothing it returned counts; "commit unknown" is
+ * resolved inside by the batch number. One handle per thread. */
 #ifndef TAI_STORE_STORE_H
 #define TAI_STORE_STORE_H
 
 #include "common/clock.h"
+#include "common/error.h"
 #include "common/mem.h"
 #include "store/records.h"
 
@@ -21,15 +23,28 @@ struct store_request { /* first member of every request */
     store_done *done;
     void *ctx;
     struct arena arena; /* results live here; the caller calls arena_done when finished with them */
+    const char *error;  /* with a failure: what is wrong, for the log; NULL when the status says it all; as the arena */
     void *op;           /* the backend's while in flight */
+};
+
+/* Bounds of what the store takes, checked on the way in and on the way out. */
+enum {
+    STORE_PARTITIONS_MAX = 1024,
+    STORE_SHARDS_MAX = 256,
+    STORE_ID_MAX = 256, /* bytes of a tenant, entitlement or signal id, worker, chain */
+    STORE_REASON_MAX = 1024,
+    STORE_TEXT_MAX = 1 << 24, /* of an envelope, a signal, a receipt */
+    STORE_LIMIT_MAX = 10000
 };
 
 must_check int store_open(struct store_backend *backend, struct store **ret, struct error *err);
 int store_poll_fd(const struct store *store);
 void store_dispatch(struct store *store);
-void store_close(struct store *store); /* requests in flight are dropped without done */
+/* Requests in flight are dropped without done; their memory must last until this returns. */
+void store_close(struct store *store);
 
-/* --- jidoka: leases ------------------------------------------------------------------------------------------------ */
+/* --- jidoka: leases ------------------------------------------------------------------------------------------------
+ */
 
 struct lease {
     uint32_t partition;
@@ -39,12 +54,13 @@ struct lease {
     int64_t clock_ms; /* partition clock as last written */
     bool claimed;     /* by this very request: everything cached of this partition is stale */
     uint64_t taken, requeued, ended, duplicates, waiting, acting, governors; /* counters of the partition row */
-    uint64_t next_line;      /* next waiting-row order number */
-    uint64_t outcomes_open;  /* outcomes not yet receipted, all shards */
+    uint64_t next_line;                                                      /* next waiting-row order number */
+    uint64_t outcomes_open; /* outcomes not yet receipted, all shards */
 };
 
 /* Heartbeat: renews what this worker holds, gives back `release` cleanly, takes free or expired ones up to ⌈P/W⌉ of
- * `partitions`. */
+ * `partitions` (none that this very request gives back). A worker that holds more than `share` gives the rest back with
+ * a later heartbeat. Taking a lease that was not given back raises its `crashes`. */
 struct store_lease {
     struct store_request req;
     const char *worker; /* unique per process start */
@@ -54,8 +70,9 @@ struct store_lease {
     uint32_t release_count;
     bool leaving; /* release everything, take nothing */
     /* out */
-    struct lease *leases;
+    struct lease *leases; /* in order of partition */
     uint32_t lease_count;
+    uint32_t share; /* ⌈P/W⌉ */
 };
 void store_lease(struct store *store, struct store_lease *request);
 
@@ -77,15 +94,16 @@ struct store_load {
 };
 void store_load(struct store *store, struct store_load *request);
 
-/* --- jidoka: look-up ----------------------------------------------------------------------------------------------- */
+/* --- jidoka: look-up -----------------------------------------------------------------------------------------------
+ */
 
 struct lookup_signal {
-    struct identity identity;          /* in */
-    const uint8_t *sha256;             /* in */
-    bool found, same_hash;             /* out: a row exists under the identity; with that hash (as it or as its conflict) */
-    bool conflict_known;               /* out: found, other bytes, and that conflict has its row already */
-    bool redrivable;                   /* out, redrive > 0: ending redrive-1 is deadlettered or failed */
-    enum signal_status status;         /* out, if found */
+    struct identity identity;  /* in */
+    const uint8_t *sha256;     /* in */
+    bool found, same_hash;     /* out: a row exists under the identity; with that hash (as it or as its conflict) */
+    bool conflict_known;       /* out: found, other bytes, and that conflict has its row already */
+    bool redrivable;           /* out, redrive > 0: ending redrive-1 is deadlettered or failed */
+    enum signal_status status; /* out, if found */
 };
 struct lookup_governor {
     struct span tenant_id, entitlement_id; /* in */
@@ -116,7 +134,7 @@ struct store_waiting {
 };
 void store_waiting(struct store *store, struct store_waiting *request);
 
-/* What is due: governors by timer, waiting rows by due_ms. */
+/* What is due: governors by timer, waiting rows by due_ms; at most `limit` of either. */
 struct governor_key {
     struct span tenant_id, entitlement_id;
 };
@@ -134,10 +152,13 @@ struct store_due {
 };
 void store_due(struct store *store, struct store_due *request);
 
-/* --- jidoka: the one transaction ----------------------------------------------------------------------------------- */
+/* --- jidoka: the one transaction -----------------------------------------------------------------------------------
+ */
 
-/* insert: a new row (must not exist). Otherwise status, reason, due_ms, changed_at_ms and appended outcomes of the row with
- * this identity and `conflict` are written; bytes are dropped when the ending does not keep them. */
+/* insert: a new row (must not exist: -EEXIST). Otherwise status, reason, due_ms and changed_at_ms of the row with this
+ * identity and `conflict` (must exist: -ENOENT) are written and the outcomes appended to its own (when more than
+ * SIGNAL_OUTCOMES_MAX come together the newest replaces the last); bytes are dropped when the ending does not keep
+ * them. */
 struct signal_change {
     bool insert;
     struct signal_row row;
@@ -160,15 +181,15 @@ struct store_commit {
     uint32_t partition;
     uint64_t epoch, batch; /* as held; the store's batch is batch+1 afterwards */
     int64_t clock_ms;
-    bool settles;   /* true once the first prefetch of frames after a claim is settled: crashes returns to 0 */
+    bool settles; /* true once the first prefetch of frames after a claim is settled: crashes returns to 0 */
     int64_t taken, requeued, ended, duplicates, waiting, acting; /* deltas of the counters */
-    uint64_t next_line; /* absolute */
+    uint64_t next_line;                                          /* absolute */
     struct signal_change *signals;
     size_t signal_count;
     struct governor_change *governors;
     size_t governor_count;
     struct outcome *outcomes; /* partition set by the store; number set by the caller (counted per shard from
-                                 store_outcome_numbers) */
+                                 store_outcome_numbers; -EINVAL if not the next) */
     uint32_t *outcome_shards; /* shard of each outcome */
     size_t outcome_count;
     struct intake_range *intake;
@@ -184,7 +205,8 @@ struct store_outcome_numbers {
 };
 void store_outcome_numbers(struct store *store, struct store_outcome_numbers *request);
 
-/* --- andon: shards ------------------------------------------------------------------------------------------------- */
+/* --- andon: shards -------------------------------------------------------------------------------------------------
+ */
 
 enum { LOG_FRONTIER_MAX = 64 };
 
@@ -192,18 +214,21 @@ struct shard_head {
     uint32_t shard;
     uint64_t epoch, batch;
     bool claimed;
-    uint64_t size;                              /* leaves in the log */
+    uint64_t size;                                   /* leaves in the log */
     uint8_t frontier[LOG_FRONTIER_MAX][SHA256_SIZE]; /* roots of the perfect subtrees, largest first */
-    uint32_t frontier_count;                    /* popcount of size */
+    uint32_t frontier_count;                         /* popcount of size */
 };
 struct store_shards { /* heartbeat for shards, as store_lease */
     struct store_request req;
     const char *worker;
     uint32_t shards;
     int64_t ttl_ms;
+    const uint32_t *release;
+    uint32_t release_count;
     bool leaving;
     struct shard_head *heads; /* out */
     uint32_t head_count;
+    uint32_t share; /* out */
 };
 void store_shards(struct store *store, struct store_shards *request);
 
@@ -229,10 +254,12 @@ struct store_chains {
 };
 void store_chains(struct store *store, struct store_chains *request);
 
-/* Fenced by (shard, epoch, batch). Appends receipts, moves chain heads and the log, deletes the outcomes they came from. */
+/* Fenced by (shard, epoch, batch) and by the log's size, which head.size exceeds by receipt_count. Appends receipts,
+ * moves chain heads and the log, deletes the outcomes they came from. A failure to read back counts as -ESTALE. */
 struct store_append {
     struct store_request req;
-    struct shard_head head; /* as it shall be; head.epoch and head.batch as held: the store's batch is batch+1 afterwards */
+    struct shard_head
+        head; /* as it shall be; head.epoch and head.batch as held: the store's batch is batch+1 afterwards */
     const struct receipt *receipts;
     size_t receipt_count;
     const struct chain_head *chains; /* as they shall be */
@@ -247,13 +274,14 @@ void store_append(struct store *store, struct store_append *request);
 /* Wakes when outcomes may have arrived (after their COMMIT). Polling stays the caller's fallback. */
 void store_on_outcomes(struct store *store, void (*wake)(void *ctx), void *ctx);
 
-/* --- andon: queries of the API --------------------------------------------------------------------------------------- */
+/* --- andon: queries of the API ---------------------------------------------------------------------------------------
+ */
 
 struct store_signal {
     struct store_request req;
-    struct span tenant_id, id, entitlement_id; /* in; entitlement_id may be empty: the newest one */
+    struct span tenant_id, id, entitlement_id; /* in; entitlement_id may be empty: the newest of the first 100 */
     bool found;                                /* out */
-    struct signal_row row;                     /* the highest redrive, not a conflict unless only those exist; no bytes */
+    struct signal_row row; /* the highest redrive, not a conflict unless only those exist; no bytes */
     uint32_t partition_of_row;
     struct span *also_under; /* further entitlements with that id, at most 100 */
     size_t also_count;
@@ -269,14 +297,14 @@ struct store_receipt {
 };
 void store_receipt(struct store *store, struct store_receipt *request);
 
-/* Receipts in order. By chain (seq > after) when chain is given, else by shard (index >= after). Filters may make a page
- * shorter than limit while more remains: next says where to go on, 0 if at the end. */
+/* Receipts in order. By chain (seq > after) when chain is given, else by shard (index >= after). Filters may make a
+ * page shorter than limit while more remains: next says where to go on, 0 if at the end. */
 struct store_receipts {
     struct store_request req;
     uint32_t shard;
     struct span chain;
     uint64_t after;
-    uint32_t limit; /* 1..1000 */
+    uint32_t limit;                              /* 1..1000 */
     struct span entitlement_id, signal_id, type; /* filters, empty: any */
     struct receipt *receipts;
     size_t receipt_count;
@@ -291,7 +319,8 @@ struct governor_item {
     struct governor_record record; /* heap-owned: governor_record_done */
     uint64_t waiting;
 };
-/* Governors in key order behind (after_tenant, after_entitlement); tenant_id restricts. One of them: limit 1 and exact. */
+/* Governors in key order behind (after_tenant, after_entitlement); tenant_id restricts. One of them: limit 1 and exact.
+ */
 struct store_governors {
     struct store_request req;
     struct span tenant_id, entitlement_id;
@@ -313,7 +342,8 @@ struct store_totals {
 };
 void store_totals(struct store *store, struct store_totals *request);
 
-/* --- data set ------------------------------------------------------------------------------------------------------ */
+/* --- data set ------------------------------------------------------------------------------------------------------
+ */
 
 /* Values fixed for a data set ("partitions", "shards"): stored on first use, compared afterwards. */
 struct store_fix {
@@ -329,7 +359,7 @@ void store_fix(struct store *store, struct store_fix *request);
 struct store_sweep {
     struct store_request req;
     int64_t cutoff_ms;
-    uint32_t limit; /* rows to look at */
+    uint32_t limit;   /* rows to look at */
     uint64_t deleted; /* out */
 };
 void store_sweep(struct store *store, struct store_sweep *request);

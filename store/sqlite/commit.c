@@ -1,0 +1,181 @@
+/* The one transaction of a batch. Its first statement fences: nothing of it is in the store unless the partition is
+ * still held under this epoch and this batch has not been committed. Database thread only. */
+#include "store/sqlite/internal.h"
+
+static int fence(struct db_conn *conn, const struct store_commit *request)
+{
+    int64_t inserted = 0;
+    for (size_t i = 0; i < request->governor_count; i++)
+        inserted += request->governors[i].insert;
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "UPDATE partitions SET batch = batch + 1, clock = max(clock, ?4), crashes = iif(?5, 0, crashes),"
+                      " taken = taken + ?6, requeued = requeued + ?7, ended = ended + ?8, duplicates = duplicates + ?9,"
+                      " waiting = waiting + ?10, acting = acting + ?11, next_line = ?12, governors = governors + ?13"
+                      " WHERE partition = ?1 AND epoch = ?2 AND batch = ?3 AND owner IS NOT NULL");
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    bind_u64(stmt, 2, request->epoch);
+    bind_u64(stmt, 3, request->batch);
+    sqlite3_bind_int64(stmt, 4, request->clock_ms);
+    sqlite3_bind_int64(stmt, 5, request->settles);
+    sqlite3_bind_int64(stmt, 6, request->taken);
+    sqlite3_bind_int64(stmt, 7, request->requeued);
+    sqlite3_bind_int64(stmt, 8, request->ended);
+    sqlite3_bind_int64(stmt, 9, request->duplicates);
+    sqlite3_bind_int64(stmt, 10, request->waiting);
+    sqlite3_bind_int64(stmt, 11, request->acting);
+    bind_u64(stmt, 12, request->next_line);
+    sqlite3_bind_int64(stmt, 13, inserted);
+    int rc = db_run(stmt);
+    if (rc < 0)
+        return rc;
+    return sqlite3_changes(db_handle(conn)) == 1 ? 0 : -ESTALE;
+}
+
+/* Where a shard's outcomes of this commit go on. */
+struct shard_at {
+    uint64_t number; /* the next one; 0: the shard has not occurred yet */
+    int64_t id;      /* its row */
+};
+
+static int shard_begin(struct db_conn *conn, struct store_commit *request, uint32_t shard, struct shard_at *ret)
+{
+    sqlite3_stmt *number =
+        db_stmt(conn, "SELECT coalesce(max(next), 1) FROM outcome_numbers WHERE partition = ?1 AND shard = ?2");
+    sqlite3_bind_int64(number, 1, request->partition);
+    sqlite3_bind_int64(number, 2, shard);
+    int64_t next;
+    int rc = stmt_number(number, &request->req, &next);
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *id = db_stmt(conn, "SELECT coalesce(max(id), ?1) + 1 FROM outcomes WHERE id >= ?1 AND id < ?2");
+    sqlite3_bind_int64(id, 1, (int64_t)shard << ORDER_BITS);
+    sqlite3_bind_int64(id, 2, (int64_t)(shard + 1) << ORDER_BITS);
+    ret->number = (uint64_t)next;
+    return stmt_number(id, &request->req, &ret->id);
+}
+
+static int shard_end(struct db_conn *conn, const struct store_commit *request, uint32_t shard, uint64_t next)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "INSERT INTO outcome_numbers(partition, shard, next) VALUES(?1, ?2, ?3)"
+                                       " ON CONFLICT DO UPDATE SET next = excluded.next");
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    sqlite3_bind_int64(stmt, 2, shard);
+    bind_u64(stmt, 3, next);
+    return db_run(stmt);
+}
+
+static int write_outcome(sqlite3_stmt *stmt, struct store_commit *request, size_t i, struct shard_at *at)
+{
+    const struct outcome *outcome = &request->outcomes[i];
+    if (outcome->number != at->number)
+        return op_error(&request->req, -EINVAL, "outcome %llu of partition %u, shard %u: the next one is %llu",
+                        (unsigned long long)outcome->number, request->partition, request->outcome_shards[i],
+                        (unsigned long long)at->number);
+    sqlite3_bind_int64(stmt, 1, at->id++);
+    bind_u64(stmt, 2, at->number++);
+    bind_span(stmt, 3, outcome->tenant_id);
+    bind_span(stmt, 4, outcome->alert);
+    bind_span(stmt, 5, outcome->text);
+    sqlite3_bind_int64(stmt, 6, request->partition);
+    return db_run(stmt);
+}
+
+static int outcomes_write(struct db_conn *conn, struct store_commit *request)
+{
+    if (!request->outcome_count)
+        return 0;
+    uint32_t shards = 0;
+    for (size_t i = 0; i < request->outcome_count; i++)
+        if (request->outcome_shards[i] >= shards)
+            shards = request->outcome_shards[i] + 1;
+    struct shard_at *at = arena_alloc(&request->req.arena, shards * sizeof(*at));
+    memset(at, 0, shards * sizeof(*at));
+    sqlite3_stmt *stmt = db_stmt(conn, "INSERT INTO outcomes(id, partition, number, tenant, alert, text)"
+                                       " VALUES(?1, ?6, ?2, ?3, ?4, ?5)");
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->outcome_count; i++) {
+        uint32_t shard = request->outcome_shards[i];
+        if (!at[shard].number)
+            rc = shard_begin(conn, request, shard, &at[shard]);
+        if (rc == 0)
+            rc = write_outcome(stmt, request, i, &at[shard]);
+    }
+    for (uint32_t shard = 0; rc == 0 && shard < shards; shard++)
+        if (at[shard].number)
+            rc = shard_end(conn, request, shard, at[shard].number);
+    db_notify(conn, OUTCOMES_CHANNEL);
+    return rc;
+}
+
+static int delete_run(struct db_conn *conn, const struct store_commit *request, const char *boot, int64_t first)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "DELETE FROM intake WHERE partition = ?1 AND boot = ?2 AND first = ?3");
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    bind_span(stmt, 2, span_of(boot));
+    sqlite3_bind_int64(stmt, 3, first);
+    return db_run(stmt);
+}
+
+/* Absorbs the stored run that overlaps or touches the range, if there is one: 1; else 0. */
+static int absorb_run(struct db_conn *conn, struct store_commit *request, struct intake_range *range)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT first, last, confirmed FROM intake WHERE partition = ?1 AND boot = ?2"
+                                       " AND first <= ?3 ORDER BY first DESC LIMIT 1");
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    bind_span(stmt, 2, span_of(range->boot));
+    bind_u64(stmt, 3, range->last + 1);
+    int rc = db_step(stmt);
+    if (rc != 1)
+        return rc;
+    struct row row = row_of(stmt, NULL);
+    uint64_t first = row_count(&row), last = row_count(&row), confirmed = row_count(&row);
+    rc = row_check(&row, &request->req);
+    if (rc < 0 || last + 1 < range->first)
+        return rc;
+    sqlite3_reset(stmt);
+    range->last = last > range->last ? last : range->last;
+    range->confirmed = confirmed > range->confirmed ? confirmed : range->confirmed;
+    if (first >= range->first) {
+        rc = delete_run(conn, request, range->boot, (int64_t)first);
+        return rc < 0 ? rc : 1;
+    }
+    range->first = first; /* goes on from there, in place */
+    return 0;
+}
+
+static int intake_write(struct db_conn *conn, struct store_commit *request)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->intake_count; i++) {
+        struct intake_range range = request->intake[i];
+        while ((rc = absorb_run(conn, request, &range)) == 1)
+            ;
+        if (rc < 0)
+            break;
+        sqlite3_stmt *stmt =
+            db_stmt(conn, "INSERT INTO intake(partition, boot, first, last, confirmed) VALUES(?1, ?2, ?3, ?4, ?5)"
+                          " ON CONFLICT DO UPDATE SET last = excluded.last, confirmed = excluded.confirmed");
+        sqlite3_bind_int64(stmt, 1, request->partition);
+        bind_span(stmt, 2, span_of(range.boot));
+        bind_u64(stmt, 3, range.first);
+        bind_u64(stmt, 4, range.last);
+        bind_u64(stmt, 5, range.confirmed);
+        rc = db_run(stmt);
+    }
+    return rc;
+}
+
+int commit_run(struct db_conn *conn, struct op *op)
+{
+    struct store_commit *request = (struct store_commit *)op->request;
+    int rc = fence(conn, request);
+    if (rc == 0)
+        rc = governors_write(conn, request);
+    if (rc == 0)
+        rc = signals_write(conn, request);
+    if (rc == 0)
+        rc = outcomes_write(conn, request);
+    if (rc == 0)
+        rc = intake_write(conn, request);
+    return rc;
+}

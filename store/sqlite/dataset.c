@@ -1,0 +1,84 @@
+/* What concerns the data set as a whole: fixed values, retention. Database thread only. */
+#include "store/sqlite/internal.h"
+
+int fix_run(struct db_conn *conn, struct op *op)
+{
+    struct store_fix *request = (struct store_fix *)op->request;
+    sqlite3_stmt *add = db_stmt(conn, "INSERT INTO dataset(name, value) VALUES(?1, ?2) ON CONFLICT DO NOTHING");
+    bind_span(add, 1, span_of(request->name));
+    bind_u64(add, 2, request->value);
+    int rc = db_run(add);
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT value FROM dataset WHERE name = ?1");
+    bind_span(stmt, 1, span_of(request->name));
+    return stmt_number(stmt, &request->req, (int64_t *)&request->stored);
+}
+
+static void bind_at(sqlite3_stmt *stmt, int index, const struct sweep_at *at)
+{
+    bind_span(stmt, index, (struct span){at->tenant, at->tenant_len});
+    bind_span(stmt, index + 1, (struct span){at->id, at->id_len});
+    bind_span(stmt, index + 2, (struct span){at->entitlement, at->entitlement_len});
+    sqlite3_bind_int64(stmt, index + 3, at->redrive);
+    bind_blob(stmt, index + 4, at->conflict, at->conflict_len);
+}
+
+static size_t keep(char *ret, struct span text)
+{
+    memcpy(ret, text.ptr, text.len);
+    return text.len;
+}
+
+/* The last key of the slice behind `from`: 1, or 0 when fewer than limit rows are left. */
+static int slice_end(struct db_conn *conn, struct store_sweep *request, const struct sweep_at *from,
+                     struct sweep_at *ret)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT tenant, id, entitlement, redrive, conflict FROM signals WHERE"
+                                       " (tenant, id, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
+                                       " ORDER BY tenant, id, entitlement, redrive, conflict LIMIT 1 OFFSET ?6");
+    bind_at(stmt, 1, from);
+    sqlite3_bind_int64(stmt, 6, (int64_t)request->limit - 1);
+    int rc = db_step(stmt);
+    if (rc != 1)
+        return rc;
+    struct row row = row_of(stmt, NULL);
+    ret->tenant_len = keep(ret->tenant, row_borrow(&row, STORE_ID_MAX));
+    ret->id_len = keep(ret->id, row_borrow(&row, STORE_ID_MAX));
+    ret->entitlement_len = keep(ret->entitlement, row_borrow(&row, STORE_ID_MAX));
+    ret->redrive = row_int(&row, 0, UINT32_MAX);
+    ret->conflict_len = sqlite3_column_bytes(stmt, row.column) ? SHA256_SIZE : 0;
+    if (ret->conflict_len)
+        row_bytes(&row, ret->conflict, SHA256_SIZE);
+    rc = row_check(&row, &request->req);
+    return rc < 0 ? rc : 1;
+}
+
+int sweep_run(struct db_conn *conn, struct op *op)
+{
+    struct store_sweep *request = (struct store_sweep *)op->request;
+    struct sweep_at *at = &op->link->store->sweep;
+    struct sweep_at end = {0};
+    int rc = slice_end(conn, request, at, &end);
+    if (rc < 0)
+        return rc;
+    /* 2 executed, 4 denied, 5 refused: the endings without bytes */
+    sqlite3_stmt *stmt =
+        rc ? db_stmt(conn,
+                     "DELETE FROM signals WHERE (tenant, id, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
+                     " AND (tenant, id, entitlement, redrive, conflict) <= (?6, ?7, ?8, ?9, ?10)"
+                     " AND changed_at < ?11 AND status IN (2, 4, 5)")
+           : db_stmt(conn,
+                     "DELETE FROM signals WHERE (tenant, id, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
+                     " AND changed_at < ?11 AND status IN (2, 4, 5)");
+    bind_at(stmt, 1, at);
+    if (rc)
+        bind_at(stmt, 6, &end);
+    sqlite3_bind_int64(stmt, 11, request->cutoff_ms);
+    rc = db_run(stmt);
+    if (rc < 0)
+        return rc;
+    request->deleted = (uint64_t)sqlite3_changes(db_handle(conn));
+    *at = end; /* empty behind the last row: from the first again */
+    return 0;
+}

@@ -1,0 +1,143 @@
+/* What the files of the SQLite store share. A request is one job on the database thread (two for an append, several for
+ * a long listing); its run function reads the caller's request and fills it, allocating only from the request's arena.
+ */
+#ifndef TAI_STORE_SQLITE_INTERNAL_H
+#define TAI_STORE_SQLITE_INTERNAL_H
+
+#include "store/sqlite/sqlite.h"
+
+#include <errno.h>
+
+enum { OUTCOMES_CHANNEL = 31, ORDER_BITS = 48, ID_BLOCK_BITS = 12 };
+
+/* Where the sweep goes on; the database thread's. */
+struct sweep_at {
+    char tenant[STORE_ID_MAX], id[STORE_ID_MAX], entitlement[STORE_ID_MAX];
+    size_t tenant_len, id_len, entitlement_len;
+    int64_t redrive;
+    uint8_t conflict[SHA256_SIZE];
+    size_t conflict_len;
+};
+
+struct sqlite_store {
+    struct store_backend base;
+    struct db *db;
+    struct sweep_at sweep;
+};
+
+struct op;
+/* 0 or -errno, in the database thread. It may set op->then: what runs next, as a read, after the COMMIT of this. */
+typedef int op_run(struct db_conn *conn, struct op *op);
+
+struct op {
+    struct db_job job;
+    struct store_link *link;
+    struct store_request *request;
+    op_run *run;
+    op_run *then;
+    void *state; /* of a request that runs several times; in its arena */
+    struct op *next, *prev;
+};
+
+struct store_link {
+    struct sqlite_store *store;
+    struct db_port *port;
+    struct op *in_flight;
+    struct op *spare;
+};
+
+/* sqlite.c */
+void op_submit(struct store_link *link, struct store_request *request, op_run *run, bool read);
+/* Sets the request's error text; returns code. */
+int op_error(struct store_request *request, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* row.c: binding and reading. Readers go column by column; one that cannot be decoded spoils the row, row_check says
+ * so. */
+struct row {
+    sqlite3_stmt *stmt;
+    struct arena *arena; /* texts and blobs are copied here */
+    int column;          /* the next one */
+    int bad;             /* 1 + the first column that could not be decoded; 0: none */
+};
+static inline struct row row_of(sqlite3_stmt *stmt, struct arena *arena)
+{
+    return (struct row){.stmt = stmt, .arena = arena};
+}
+int64_t row_int(struct row *row, int64_t min, int64_t max);
+int64_t row_int_or(struct row *row, int64_t min, int64_t max, int64_t null); /* null stands for NULL */
+uint64_t row_count(struct row *row);                                         /* 0..INT64_MAX */
+struct span row_text(struct row *row, size_t max);
+struct span row_borrow(struct row *row, size_t max);       /* text, valid until the next step */
+struct span row_text_or_null(struct row *row, size_t max); /* ptr NULL for NULL */
+struct span row_blob_or_null(struct row *row, size_t max);
+void row_bytes(struct row *row, void *ret, size_t len); /* a blob of exactly len bytes */
+void row_spoil(struct row *row);                        /* the column just read makes no sense */
+must_check int row_check(const struct row *row, struct store_request *request);
+
+static inline void bind_span(sqlite3_stmt *stmt, int index, struct span span)
+{
+    sqlite3_bind_text(stmt, index, span.len ? span.ptr : "", (int)span.len, SQLITE_STATIC);
+}
+static inline void bind_blob(sqlite3_stmt *stmt, int index, const void *data, size_t len)
+{
+    sqlite3_bind_blob(stmt, index, len ? data : "", (int)len, SQLITE_STATIC);
+}
+static inline void bind_u64(sqlite3_stmt *stmt, int index, uint64_t value)
+{
+    sqlite3_bind_int64(stmt, index, (int64_t)value);
+}
+/* NULL for `none`. */
+static inline void bind_or_null(sqlite3_stmt *stmt, int index, int64_t value, int64_t none)
+{
+    if (value == none)
+        sqlite3_bind_null(stmt, index);
+    else
+        sqlite3_bind_int64(stmt, index, value);
+}
+static inline void bind_key(sqlite3_stmt *stmt, int index, struct span tenant_id, struct span entitlement_id)
+{
+    bind_span(stmt, index, tenant_id);
+    bind_span(stmt, index + 1, entitlement_id);
+}
+/* Runs stmt, which returns one row with one number. */
+must_check int stmt_number(sqlite3_stmt *stmt, struct store_request *request, int64_t *ret);
+
+/* An array that grows in an arena. */
+struct list {
+    void *items;
+    size_t count, cap;
+};
+void *list_add(struct list *list, struct arena *arena, size_t size); /* a zeroed item */
+
+/* signals.c: rows of signals */
+#define SIGNAL_COLUMNS                                                                                                 \
+    "tenant, id, entitlement, redrive, conflict, sha256, status, reason, accepted_at, changed_at, outcomes, line, due"
+void signal_read(struct row *row, struct signal_row *ret);       /* reads SIGNAL_COLUMNS */
+void signal_read_bytes(struct row *row, struct signal_row *ret); /* reads "envelope, bytes" */
+must_check int signals_write(struct db_conn *conn, struct store_commit *request);
+
+/* governors.c: rows of governors */
+#define GOVERNOR_COLUMNS                                                                                               \
+    "state, entitled, opened_by, refund_open, failures, quota_limit, quota_used, quota_period, period_start, "         \
+    "boot_due, breaker_due, entitlement_event_at, refund_event_at, halt_alert_at, halt_alerts, last_signal_at, "       \
+    "created_at, updated_at, sku, pending, policy_state"
+/* Reads GOVERNOR_COLUMNS; ret is heap-owned, and empty when the row is spoiled. */
+void governor_read(struct row *row, struct governor_record *ret);
+must_check int governors_write(struct db_conn *conn, struct store_commit *request);
+
+/* the requests */
+op_run lease_run, shards_run;                       /* lease.c */
+must_check int leases_forget(struct db_conn *conn); /* nobody holds a lease any more: whoever did died with it */
+op_run commit_run;                                  /* commit.c */
+op_run lookup_run, load_run, outcome_numbers_run;   /* lookup.c */
+op_run waiting_run, due_run;                        /* waiting.c */
+op_run outcomes_run, chains_run, append_run;        /* ledger.c */
+/* ledger.c: reads "shard, epoch, batch, size, frontier". */
+must_check int shard_head_read(sqlite3_stmt *stmt, struct store_request *request, struct shard_head *ret);
+op_run receipt_run, receipts_run; /* receipts.c */
+bool receipt_id_parse(const char text[UUID_TEXT + 1], uint8_t ret[16]);
+int64_t receipt_id_prefix(const uint8_t uuid[16]);
+op_run signal_run, governors_run, totals_run; /* query.c */
+op_run fix_run, sweep_run;                    /* dataset.c */
+
+#endif

@@ -1,0 +1,191 @@
+/* What a batch asks before it steps, and what the owner of a partition asks after a claim. Database thread only. */
+#include "store/sqlite/internal.h"
+
+struct found_row {
+    bool found;
+    uint8_t sha256[SHA256_SIZE];
+    enum signal_status status;
+};
+
+static int find_row(sqlite3_stmt *stmt, struct store_request *request, const struct identity *identity,
+                    uint32_t redrive, const uint8_t *conflict, struct found_row *ret)
+{
+    bind_span(stmt, 1, identity->tenant_id);
+    bind_span(stmt, 2, identity->id);
+    bind_span(stmt, 3, identity->entitlement_id);
+    sqlite3_bind_int64(stmt, 4, redrive);
+    bind_blob(stmt, 5, conflict, conflict ? SHA256_SIZE : 0);
+    int rc = db_step(stmt);
+    ret->found = rc == 1;
+    if (rc == 1) {
+        struct row row = row_of(stmt, NULL);
+        row_bytes(&row, ret->sha256, SHA256_SIZE);
+        ret->status = (enum signal_status)row_int(&row, 0, SIGNAL_STATUS_COUNT - 1);
+        rc = row_check(&row, request);
+    }
+    sqlite3_reset(stmt);
+    return rc;
+}
+
+static int lookup_signal(sqlite3_stmt *stmt, struct store_request *request, struct lookup_signal *signal)
+{
+    struct found_row first, conflict = {0}, before = {0};
+    uint32_t redrive = signal->identity.redrive;
+    int rc = find_row(stmt, request, &signal->identity, redrive, NULL, &first);
+    bool same = first.found && memcmp(first.sha256, signal->sha256, SHA256_SIZE) == 0;
+    if (rc == 0 && first.found && !same)
+        rc = find_row(stmt, request, &signal->identity, redrive, signal->sha256, &conflict);
+    if (rc == 0 && redrive)
+        rc = find_row(stmt, request, &signal->identity, redrive - 1, NULL, &before);
+    if (rc < 0)
+        return rc;
+    signal->found = first.found;
+    signal->conflict_known = conflict.found;
+    signal->same_hash = same || conflict.found;
+    signal->status = conflict.found ? conflict.status : first.status;
+    signal->redrivable = before.found && (before.status == SIGNAL_DEADLETTERED || before.status == SIGNAL_FAILED);
+    return 0;
+}
+
+static int lookup_governor(struct db_conn *conn, sqlite3_stmt *stmt, struct store_request *request,
+                           struct lookup_governor *governor)
+{
+    governor->tenant_governors = 0;
+    bind_key(stmt, 1, governor->tenant_id, governor->entitlement_id);
+    int rc = db_step(stmt);
+    if (rc == 1) {
+        struct row row = row_of(stmt, NULL);
+        governor_read(&row, &governor->record);
+        rc = row_check(&row, request);
+        governor->found = rc == 0;
+        sqlite3_reset(stmt);
+        return rc;
+    }
+    sqlite3_reset(stmt);
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *count = db_stmt(conn, "SELECT coalesce(sum(governors), 0) FROM tenants WHERE tenant = ?1");
+    bind_span(count, 1, governor->tenant_id);
+    return stmt_number(count, request, (int64_t *)&governor->tenant_governors);
+}
+
+int lookup_run(struct db_conn *conn, struct op *op)
+{
+    struct store_lookup *request = (struct store_lookup *)op->request;
+    for (size_t i = 0; i < request->governor_count; i++)
+        request->governors[i].found = false;
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT sha256, status FROM signals WHERE tenant = ?1 AND id = ?2 AND"
+                                       " entitlement = ?3 AND redrive = ?4 AND conflict = ?5");
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->signal_count; i++)
+        rc = lookup_signal(stmt, &request->req, &request->signals[i]);
+    stmt = request->governor_count
+               ? db_stmt(conn, "SELECT " GOVERNOR_COLUMNS " FROM governors WHERE tenant = ?1 AND entitlement = ?2")
+               : NULL;
+    for (size_t i = 0; rc == 0 && i < request->governor_count; i++)
+        rc = lookup_governor(conn, stmt, &request->req, &request->governors[i]);
+    int64_t total = 0;
+    if (rc == 0)
+        rc = stmt_number(db_stmt(conn, "SELECT coalesce(sum(governors), 0) FROM partitions"), &request->req, &total);
+    request->governors_total = (uint64_t)total;
+    for (size_t i = 0; rc < 0 && i < request->governor_count; i++)
+        if (request->governors[i].found) {
+            governor_record_done(&request->governors[i].record);
+            request->governors[i].found = false;
+        }
+    return rc;
+}
+
+static int load_waiting(struct db_conn *conn, struct store_load *request)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT tenant, entitlement, count(*) FROM signals INDEXED BY signals_line"
+                                       " WHERE partition = ?1 AND status = 0 AND line IS NOT NULL"
+                                       " GROUP BY tenant, entitlement");
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    struct list list = {0};
+    int rc;
+    while ((rc = db_step(stmt)) == 1) {
+        struct waiting_count *item = list_add(&list, &request->req.arena, sizeof(*item));
+        struct row row = row_of(stmt, &request->req.arena);
+        item->tenant_id = row_text(&row, STORE_ID_MAX);
+        item->entitlement_id = row_text(&row, STORE_ID_MAX);
+        item->count = row_count(&row);
+        if ((rc = row_check(&row, &request->req)) < 0)
+            return rc;
+    }
+    request->waiting = list.items;
+    request->waiting_count = list.count;
+    return rc;
+}
+
+static int load_acting(struct db_conn *conn, struct store_load *request)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT " SIGNAL_COLUMNS ", envelope, bytes FROM signals INDEXED BY signals_line"
+                                       " WHERE partition = ?1 AND status = 1 AND line IS NOT NULL"
+                                       " ORDER BY tenant, entitlement, line");
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    struct list list = {0};
+    int rc;
+    while ((rc = db_step(stmt)) == 1) {
+        struct signal_row *item = list_add(&list, &request->req.arena, sizeof(*item));
+        struct row row = row_of(stmt, &request->req.arena);
+        signal_read(&row, item);
+        signal_read_bytes(&row, item);
+        if ((rc = row_check(&row, &request->req)) < 0)
+            return rc;
+    }
+    request->acting = list.items;
+    request->acting_count = list.count;
+    return rc;
+}
+
+static int earliest(struct db_conn *conn, const char *sql, struct store_load *request, int64_t *ret)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, sql);
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    sqlite3_bind_int64(stmt, 2, INT64_MAX);
+    return stmt_number(stmt, &request->req, ret);
+}
+
+int load_run(struct db_conn *conn, struct op *op)
+{
+    struct store_load *request = (struct store_load *)op->request;
+    int64_t row_due = INT64_MAX;
+    request->next_due = request->quota_due = INT64_MAX;
+    int rc = load_waiting(conn, request);
+    if (rc == 0)
+        rc = load_acting(conn, request);
+    if (rc == 0)
+        rc = earliest(conn,
+                      "SELECT coalesce(min(next_due), ?2) FROM governors WHERE partition = ?1 AND next_due NOTNULL",
+                      request, &request->next_due);
+    if (rc == 0)
+        rc = earliest(conn, "SELECT coalesce(min(due), ?2) FROM signals WHERE partition = ?1 AND due NOTNULL", request,
+                      &row_due);
+    if (rc == 0)
+        rc = earliest(conn,
+                      "SELECT coalesce(min(quota_due), ?2) FROM governors WHERE partition = ?1 AND quota_due NOTNULL",
+                      request, &request->quota_due);
+    if (row_due < request->next_due)
+        request->next_due = row_due;
+    return rc;
+}
+
+int outcome_numbers_run(struct db_conn *conn, struct op *op)
+{
+    struct store_outcome_numbers *request = (struct store_outcome_numbers *)op->request;
+    request->next = arena_alloc(&request->req.arena, request->shards * sizeof(*request->next));
+    for (uint32_t i = 0; i < request->shards; i++)
+        request->next[i] = 1;
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT shard, next FROM outcome_numbers WHERE partition = ?1");
+    sqlite3_bind_int64(stmt, 1, request->partition);
+    int rc;
+    while ((rc = db_step(stmt)) == 1) {
+        struct row row = row_of(stmt, NULL);
+        uint32_t shard = (uint32_t)row_int(&row, 0, request->shards - 1);
+        request->next[shard] = (uint64_t)row_int(&row, 1, INT64_MAX);
+        if ((rc = row_check(&row, &request->req)) < 0)
+            return rc;
+    }
+    return rc;
+}
