@@ -1,5 +1,4 @@
-/* Plain records that layers and the store exchange. Strings in records read from the store live in the request's arena.
- */
+/* Plain records that layers and the store exchange. Texts read from the store live in the request's arena. */
 #ifndef TAI_STORE_RECORDS_H
 #define TAI_STORE_RECORDS_H
 

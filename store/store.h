@@ -43,8 +43,7 @@ void store_dispatch(struct store *store);
 /* Requests in flight are dropped without done; their memory must last until this returns. */
 void store_close(struct store *store);
 
-/* --- jidoka: leases ------------------------------------------------------------------------------------------------
- */
+/* --- jidoka: leases -------------------------------------------------------------------------------------- */
 
 struct lease {
     uint32_t partition;
@@ -94,8 +93,7 @@ struct store_load {
 };
 void store_load(struct store *store, struct store_load *request);
 
-/* --- jidoka: look-up -----------------------------------------------------------------------------------------------
- */
+/* --- jidoka: look-up ------------------------------------------------------------------------------------- */
 
 struct lookup_signal {
     struct identity identity;  /* in */
@@ -152,8 +150,7 @@ struct store_due {
 };
 void store_due(struct store *store, struct store_due *request);
 
-/* --- jidoka: the one transaction -----------------------------------------------------------------------------------
- */
+/* --- jidoka: the one transaction ------------------------------------------------------------------------- */
 
 /* insert: a new row (must not exist: -EEXIST). Otherwise status, reason, due_ms and changed_at_ms of the row with this
  * identity and `conflict` (must exist: -ENOENT) are written and the outcomes appended to its own (when more than
@@ -205,8 +202,7 @@ struct store_outcome_numbers {
 };
 void store_outcome_numbers(struct store *store, struct store_outcome_numbers *request);
 
-/* --- andon: shards -------------------------------------------------------------------------------------------------
- */
+/* --- andon: shards --------------------------------------------------------------------------------------- */
 
 enum { LOG_FRONTIER_MAX = 64 };
 
@@ -274,8 +270,7 @@ void store_append(struct store *store, struct store_append *request);
 /* Wakes when outcomes may have arrived (after their COMMIT). Polling stays the caller's fallback. */
 void store_on_outcomes(struct store *store, void (*wake)(void *ctx), void *ctx);
 
-/* --- andon: queries of the API ---------------------------------------------------------------------------------------
- */
+/* --- andon: queries of the API --------------------------------------------------------------------------- */
 
 struct store_signal {
     struct store_request req;
@@ -342,8 +337,7 @@ struct store_totals {
 };
 void store_totals(struct store *store, struct store_totals *request);
 
-/* --- data set ------------------------------------------------------------------------------------------------------
- */
+/* --- data set -------------------------------------------------------------------------------------------- */
 
 /* Values fixed for a data set ("partitions", "shards"): stored on first use, compared afterwards. */
 struct store_fix {
