@@ -23,7 +23,7 @@ static const char *const exceeded_words[] = {"deny", "action", NULL};
 static const char *const action_words[] = {"none", NULL};
 
 const struct option config_options[] = {
-    {"run.data", OPTION_TEXT, "./tai-data", .syntax = SYNTAX_PATH, AT(run.data),
+    {"run.data", OPTION_TEXT, "./tai-data", .syntax = SYNTAX_DIRECTORY, AT(run.data),
      .help = "Directory of all that is kept on this machine; made if it is missing. One process uses it at a time."},
 
     {"ingress.listen", OPTION_ADDRESS, "127.0.0.1:8080", AT(ingress.listen),

@@ -28,7 +28,15 @@ enum option_flag {
 };
 
 /* Which texts an OPTION_TEXT takes. */
-enum option_syntax { SYNTAX_WORD, SYNTAX_TENANT, SYNTAX_KEY_ID, SYNTAX_ORIGIN, SYNTAX_SOURCE, SYNTAX_PATH };
+enum option_syntax {
+    SYNTAX_WORD,
+    SYNTAX_TENANT,
+    SYNTAX_KEY_ID,
+    SYNTAX_ORIGIN,
+    SYNTAX_SOURCE,
+    SYNTAX_PATH,
+    SYNTAX_DIRECTORY
+};
 
 struct option {
     const char *name; /* "section.key"; of list items just "key" */

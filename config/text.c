@@ -23,6 +23,7 @@ static const struct syntax syntaxes[] = {
     [SYNTAX_ORIGIN] = {128, "_.~-/:", false, "1 to 128 of A-Z a-z 0-9 . _ ~ - / :"},
     [SYNTAX_SOURCE] = {256, "_.~-/:?#@!$&'()*+,;=%[]", false, "a URI reference of 1 to 256 characters"},
     [SYNTAX_PATH] = {1024, NULL, false, "a path of 1 to 1024 bytes"},
+    [SYNTAX_DIRECTORY] = {960, NULL, false, "a path of 1 to 960 bytes"}, /* paths are made below it */
 };
 
 static bool allowed(const struct syntax *syntax, char c)

@@ -30,7 +30,7 @@ static struct shown show(struct span text)
     size_t len = text.len < SHOWN_MAX ? text.len : SHOWN_MAX;
     for (size_t i = 0; i < len; i++)
         shown.text[i] = text.ptr[i] >= ' ' && text.ptr[i] <= '~' ? text.ptr[i] : '?';
-    strcpy(shown.text + len, text.len > len ? "..." : "");
+    memcpy(shown.text + len, text.len > len ? "..." : "\0\0\0", 4);
     return shown;
 }
 
@@ -222,7 +222,7 @@ const char *option_type_name(enum option_type type)
 int option_parse(const struct option *option, struct span text, void *base, struct arena *arena, struct error *err)
 {
     void *field = option_field(option, base);
-    int64_t number;
+    int64_t number = 0;
     int code;
     switch (option->type) {
     case OPTION_BOOL:

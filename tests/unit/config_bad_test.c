@@ -126,8 +126,9 @@ Test(config_bad, wrong_types)
         {"ingress: {source: ''}", "t:1: ingress.source: must be a URI reference of 1 to 256 characters"},
         {"ingress: {source: a b}", "t:1: ingress.source: must be a URI reference of 1 to 256 characters"},
         {"ledger: {origin: a+b}", "t:1: ledger.origin: must be 1 to 128 of A-Z a-z 0-9 . _ ~ - / :"},
-        {"run: {data: \"a\\0b\"}", "t:1: run.data: must be a path of 1 to 1024 bytes"},
-        {"run: {data: \"a\\nb\"}", "t:1: run.data: must be a path of 1 to 1024 bytes"},
+        {"run: {data: \"a\\0b\"}", "t:1: run.data: must be a path of 1 to 960 bytes"},
+        {"store: {path: \"a\\nb\"}", "t:1: store.path: must be a path of 1 to 1024 bytes"},
+        {"run: {data: \"a\\nb\"}", "t:1: run.data: must be a path of 1 to 960 bytes"},
     };
     CHECK_ALL(table);
     static const char *const sizes[] = {"64KB",  "64k",    "KiB",   "1 MiB",
@@ -358,7 +359,7 @@ Test(config_bad, environment)
         {"TAI_KEYS_A_SECRET=short", "TAI_KEYS_A_SECRET: the secret of key a has 5 bytes, fewer than 16"},
         {"TAI_KEYS_C_D_SECRET=0123456789abcdef",
          "TAI_KEYS_C_D_SECRET: is the variable of more than one key: rename one, or use secret_file"},
-        {"TAI_RUN_DATA=a\xff", "TAI_RUN_DATA: run.data: must be a path of 1 to 1024 bytes"},
+        {"TAI_RUN_DATA=a\xff", "TAI_RUN_DATA: run.data: must be a path of 1 to 960 bytes"},
         {"PORT=http", "PORT: ingress.listen: must be IP:PORT, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"},
         {"PORT=65536", "PORT: ingress.listen: must be IP:PORT, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"},
     };
