@@ -58,9 +58,11 @@ static enum http_progress trailer_byte(struct http_request *req, char c)
             return http_refuse(req, 400, "a trailer field name holds a character that is not allowed");
         break;
     default:
-        if (c == '\r')
+        if (c == '\r') {
             ch->state = CHUNK_TRAILER_LF;
-        else if (!is_text(c))
+            return HTTP_MORE;
+        }
+        if (!is_text(c))
             return http_refuse(req, 400, "a trailer field value holds a control character");
     }
     if (++ch->overhead > req->server->limits.header_bytes)

@@ -252,6 +252,11 @@ static inline void client_send(struct harness *h, struct client *c, const void *
     }
 }
 
+static inline void client_say(struct harness *h, struct client *c, const char *text)
+{
+    client_send(h, c, text, strlen(text));
+}
+
 /* The next complete answer in what has arrived; status 0 if there is none. An answer to HEAD has no body. */
 static inline struct answer client_parse(struct client *c, bool head_only)
 {
@@ -287,6 +292,14 @@ static inline struct answer client_answer_of(struct harness *h, struct client *c
         poll(NULL, 0, 1);
     }
     return a;
+}
+
+/* Drops the answers that were looked at. */
+static inline void client_forget(struct client *c)
+{
+    c->in.len -= c->read;
+    memmove(c->in.data, c->in.data + c->read, c->in.len);
+    c->read = 0;
 }
 
 /* Waits for the next answer. */
