@@ -34,6 +34,22 @@ _Noreturn void db_fatal(sqlite3 *handle, const char *doing)
     abort();
 }
 
+static bool no_room(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+/* SQLite calls only ENOSPC full; a quota or a size limit is known to the file that met it, the log or the database. */
+static bool write_found_no_room(sqlite3 *handle)
+{
+    sqlite3_file *log = NULL;
+    int error = 0;
+    if (sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log && log->pMethods &&
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error) == SQLITE_OK && no_room(error))
+        return true;
+    return sqlite3_file_control(handle, "main", SQLITE_FCNTL_LAST_ERRNO, &error) == SQLITE_OK && no_room(error);
+}
+
 static int io_code(sqlite3 *handle, int rc)
 {
     switch (rc) {
@@ -42,11 +58,13 @@ static int io_code(sqlite3 *handle, int rc)
         db_fatal(handle, "fsync");
     case SQLITE_IOERR_NOMEM:
         db_fatal(handle, "memory allocation");
+    case SQLITE_IOERR_SHMSIZE: /* the log's index could not grow */
+        return -ENOSPC;
+    case SQLITE_IOERR_WRITE:
+        return write_found_no_room(handle) ? -ENOSPC : -EIO;
     default:
-        break;
+        return -EIO;
     }
-    int error = sqlite3_system_errno(handle);
-    return error == ENOSPC || error == EDQUOT || error == EFBIG ? -ENOSPC : -EIO;
 }
 
 int db_code(sqlite3 *handle, int rc)
