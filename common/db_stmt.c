@@ -27,10 +27,8 @@ void db_conn_done(struct db_conn *conn)
 
 _Noreturn void db_fatal(sqlite3 *handle, const char *doing)
 {
-    fprintf(stderr,
-            "database %s: %s failed: %s (%d, errno %d); stopping, because what is not on disk cannot be known\n",
-            sqlite3_db_filename(handle, "main"), doing, sqlite3_errmsg(handle), sqlite3_extended_errcode(handle),
-            sqlite3_system_errno(handle));
+    fprintf(stderr, "database %s: %s failed: %s (%d); stopping, because what is not on disk cannot be known\n",
+            sqlite3_db_filename(handle, "main"), doing, sqlite3_errmsg(handle), sqlite3_extended_errcode(handle));
     abort();
 }
 
