@@ -36,3 +36,13 @@ if(NOT TAI_SANITIZE MATCHES thread)
     set_tests_properties(unit.${name} PROPERTIES TIMEOUT 120)
   endforeach()
 endif()
+
+# End to end: scripts that start their own `tai run`.
+file(GLOB integration_tests CONFIGURE_DEPENDS integration/*.py)
+foreach(file ${integration_tests})
+  get_filename_component(name ${file} NAME_WE)
+  add_test(NAME integration.${name} COMMAND /usr/bin/python3 ${file} $<TARGET_FILE:tai>)
+  set_tests_properties(integration.${name} PROPERTIES TIMEOUT 300)
+endforeach()
+add_test(NAME chaos.kill_cycles COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/chaos/kill_cycles.py $<TARGET_FILE:tai>)
+set_tests_properties(chaos.kill_cycles PROPERTIES TIMEOUT 600 RUN_SERIAL ON)
