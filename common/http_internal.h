@@ -89,6 +89,7 @@ struct http_head {
     int refusal; /* status, when REFUSED */
     unsigned field_count;
     unsigned seen;    /* critical headers, one bit each */
+    bool folded;      /* the newest value goes on in another line */
     bool in_name;     /* llhttp is in the name of the newest field */
     bool head_method; /* HEAD: the answer has no body */
     bool expects;     /* 100-continue is due once the head was accepted */
@@ -120,9 +121,9 @@ struct http_request {
     size_t query_len;
     struct buf headers; /* added by the handler */
     char *scratch;
-    char detail[200];          /* of the refusal */
-    struct http_params params; /* in data, in decoded once decoded */
-    struct http_field fields[HTTP_FIELDS_MAX];
+    char detail[200];                              /* of the refusal */
+    struct http_params params;                     /* in data, in decoded once decoded */
+    struct http_field fields[HTTP_FIELDS_MAX + 1]; /* one more to see that there are too many */
 };
 
 /* A connection's phase is the list it stands in, ordered by `since`; http_connection_move is the only mover.

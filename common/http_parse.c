@@ -103,22 +103,15 @@ static int refuse_line_end(struct http_request *req)
     return -1;
 }
 
+/* llhttp reports names and values in as many pieces as the packets cut them: verdicts wait for their completion. */
 static int on_field(llhttp_t *parser, const char *at, size_t len)
 {
     struct http_request *req = parser->data;
-    struct http_head *h = &req->head;
+    struct http_field *f = &req->fields[req->head.field_count];
     uint32_t offset = (uint32_t)(at - req->data);
-    if (!h->in_name) {
-        if (h->field_count == HTTP_FIELDS_MAX) {
-            http_refuse(req, 431, "the request has more than %d header fields", HTTP_FIELDS_MAX);
-            return -1;
-        }
-        if (line_end(req) != offset)
-            return refuse_line_end(req);
-        req->fields[h->field_count++] = (struct http_field){.name = offset};
-        h->in_name = true;
-    }
-    struct http_field *f = &req->fields[h->field_count - 1];
+    if (!req->head.in_name)
+        *f = (struct http_field){.name = offset};
+    req->head.in_name = true;
     f->name_len = offset + (uint32_t)len - f->name;
     return 0;
 }
@@ -126,13 +119,21 @@ static int on_field(llhttp_t *parser, const char *at, size_t len)
 static int on_field_complete(llhttp_t *parser)
 {
     struct http_request *req = parser->data;
-    struct http_field *f = &req->fields[req->head.field_count - 1];
-    req->head.in_name = false;
+    struct http_head *h = &req->head;
+    struct http_field *f = &req->fields[h->field_count];
+    h->in_name = false;
+    if (line_end(req) != f->name)
+        return refuse_line_end(req);
+    if (h->field_count == HTTP_FIELDS_MAX) {
+        http_refuse(req, 431, "the request has more than %d header fields", HTTP_FIELDS_MAX);
+        return -1;
+    }
     if (f->name_len == 0) {
         http_refuse(req, 400, "a header field has no name");
         return -1;
     }
     f->value = f->name + f->name_len + 1;
+    h->field_count++;
     return 0;
 }
 
@@ -146,7 +147,7 @@ static int on_value(llhttp_t *parser, const char *at, size_t len)
     if (f->value_len == 0 && skip_spaces(req, f->value) == offset)
         f->value = offset;
     else if (offset != f->value + f->value_len)
-        return refuse_line_end(req);
+        req->head.folded = true;
     f->value_len += (uint32_t)len;
     return 0;
 }
@@ -178,6 +179,8 @@ static int on_value_complete(llhttp_t *parser)
     uint32_t index = req->head.field_count - 1;
     struct http_field *f = &req->fields[index];
     const char *value = req->data + f->value;
+    if (req->head.folded)
+        return refuse_line_end(req);
     while (f->value_len && (value[f->value_len - 1] == ' ' || value[f->value_len - 1] == '\t'))
         f->value_len--;
     for (int i = 0; i < CRITICAL_COUNT; i++)
@@ -317,16 +320,15 @@ static enum http_progress head_complete(struct http_request *req)
 /* A method llhttp does not know: 501 if its line is otherwise in order, which takes the whole line to tell. */
 static enum http_progress parse_unknown_method(struct http_request *req)
 {
-    size_t n = 0;
-    while (n < req->len && http_is_token(req->data[n]))
+    size_t max = req->server->limits.header_bytes, end = req->len < max ? req->len : max, n = 0;
+    while (n < end && http_is_token(req->data[n]))
         n++;
-    if (n < req->len && (n == 0 || req->data[n] != ' '))
+    if (n < end && (n == 0 || req->data[n] != ' '))
         return http_refuse(req, 400, "this is not an HTTP request");
-    size_t max = req->server->limits.header_bytes;
-    const char *lf = memchr(req->data, '\n', req->len < max ? req->len : max);
+    const char *lf = memchr(req->data, '\n', end);
     if (!lf) {
         req->head.stage = STAGE_METHOD;
-        return req->len < max ? HTTP_MORE : http_refuse(req, 431, "the request line is larger than %zu bytes", max);
+        return end < max ? HTTP_MORE : http_refuse(req, 431, "the request line is larger than %zu bytes", max);
     }
     static const char tail[] = " HTTP/1.1\r";
     size_t line = (size_t)(lf - req->data);
