@@ -321,7 +321,7 @@ static int check_media(struct ingress *ingress, struct http_request *req)
 {
     struct span encoding = http_header(req, "Content-Encoding");
     const char *detail = NULL;
-    if (http_header_count(req, "Content-Type") > 1 || !guard_content_type(http_header(req, "Content-Type")))
+    if (!guard_content_type(http_header(req, "Content-Type")))
         detail = "Content-Type must be application/json (curl: add -H 'Content-Type: application/json')";
     else if (encoding.ptr && !span_is(encoding, "identity"))
         detail = "Content-Encoding must be absent: send the JSON as it is";
