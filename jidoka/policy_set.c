@@ -31,9 +31,13 @@ struct policy_set {
 
 static const struct policy_type *const types[] = {[CONFIG_POLICY_COST_GOVERNANCE] = &policy_cost_governance};
 
-static int compare_slots(const void *a, const void *b)
+/* Puts slots[count] among the count sorted ones before it. */
+static void sort_in(struct policy_set *set, size_t count)
 {
-    return span_cmp((*(struct slot *const *)a)->name, (*(struct slot *const *)b)->name);
+    size_t i = count;
+    for (; i > 0 && span_cmp(set->sorted[i - 1]->name, set->slots[count].name) > 0; i--)
+        set->sorted[i] = set->sorted[i - 1];
+    set->sorted[i] = &set->slots[count];
 }
 
 static bool is_word(struct span name)
@@ -62,7 +66,7 @@ int policy_set_new(const struct policy_config *policies, size_t count, struct po
 {
     struct policy_set *set = xcalloc(1, sizeof(*set));
     set->slots = xcalloc(count, sizeof(*set->slots));
-    set->sorted = xcalloc(count, sizeof(*set->sorted));
+    set->sorted = xcalloc(count, sizeof(struct slot *));
     set->count = count;
     json_init(&set->data);
     json_init(&set->states);
@@ -71,11 +75,9 @@ int policy_set_new(const struct policy_config *policies, size_t count, struct po
     for (size_t i = 0; i < count; i++) {
         set->slots[i] =
             (struct slot){.config = &policies[i], .type = types[policies[i].type], .name = span_of(policies[i].name)};
-        set->sorted[i] = &set->slots[i];
+        sort_in(set, i);
         buf_init(&set->slots[i].new_state, POLICY_STATE_MAX);
     }
-    if (count)
-        qsort(set->sorted, count, sizeof(struct slot *), compare_slots);
     int rc = check_names(set, err);
     if (rc != 0) {
         policy_set_free(set);

@@ -55,6 +55,11 @@ static __attribute__((noinline, unused)) bool is(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
+static inline void say(char *ret, const char *word)
+{
+    memcpy(ret, word, strlen(word) + 1);
+}
+
 static inline void word_at(const char *text, int index, char *ret)
 {
     while (index-- > 0) {
@@ -109,8 +114,8 @@ static inline void oracle_go(struct model *m, struct ending *e, const char *stat
     m->pending = is(state, "action_pending");
     m->probe = probe_out;
     if (!probe_out && !is(state, "testing"))
-        strcpy(m->opened, "-");
-    strcpy(m->state, state);
+        say(m->opened, "-");
+    say(m->state, state);
     if (is(state, "suspended"))
         oracle_alert(e, "quota_exceeded/warning*1");
 }
@@ -147,7 +152,7 @@ static inline void oracle_decide(struct model *m, const struct story *s, struct 
     }
     if (*verdict == '+') {
         verdict++;
-        strcpy(m->policy_state, "{\"p\":{}}");
+        say(m->policy_state, "{\"p\":{}}");
     }
     if (is(verdict, "deny")) {
         oracle_end(e, "denied", "refusal", "policy_denied:p:why");
@@ -211,7 +216,7 @@ static inline void oracle_result(struct model *m, const struct story *s, const c
 {
     if (is(cell, "late") || !s->mine) {
         e->receipt = is(s->input, "succeeded") ? "action_success" : "action_failure";
-        strcpy(e->reason, "late");
+        say(e->reason, "late");
         return;
     }
     if (is(cell, "success")) {
@@ -228,9 +233,9 @@ static inline void oracle_result(struct model *m, const struct story *s, const c
         return;
     }
     oracle_go(m, e, "halted");
-    strcpy(m->opened, "breaker");
+    say(m->opened, "breaker");
     m->breaker_due = s->clock + 60000;
-    strcpy(e->reason, "jidoka_halt");
+    say(e->reason, "jidoka_halt");
     oracle_alert(e, "circuit_open/critical*1");
 }
 
@@ -242,19 +247,19 @@ static inline bool oracle_first(struct model *m, const struct story *s, const ch
         if (!command && s->event_time < m->entitlement_at)
             return false;
         m->entitlement_at = command ? s->wall : s->event_time;
-        strcpy(m->entitlement, is(column, "activated")               ? "active"
-                               : is(s->input, "suspended_by_market") ? "suspended"
-                                                                     : "cancelled");
+        say(m->entitlement, is(column, "activated")               ? "active"
+                            : is(s->input, "suspended_by_market") ? "suspended"
+                                                                  : "cancelled");
         if (is(column, "lost"))
             return true;
         if (s->has_limit)
             m->limit = s->limit;
         if (s->period && !is(s->period, m->period)) {
-            strcpy(m->period, s->period);
+            say(m->period, s->period);
             m->start = oracle_begin(m->period, s->wall);
         }
         if (s->sku)
-            strcpy(m->sku, s->sku);
+            say(m->sku, s->sku);
     } else if (strncmp(column, "refund", 6) == 0) {
         if (s->event_time < m->refund_at)
             return false;
@@ -286,7 +291,7 @@ static inline void oracle_other(struct model *m, const struct story *s, const ch
     } else if (is(cell, "degraded") || is(cell, "complying")) {
         oracle_go(m, e, cell);
     } else if (is(cell, "alarm")) {
-        strcpy(e->reason, "bootstrap_timeout");
+        say(e->reason, "bootstrap_timeout");
         oracle_alert(e, "bootstrap_timeout/warning*1");
         oracle_go(m, e, "degraded");
     } else if (is(cell, "test")) {
@@ -300,7 +305,7 @@ static inline void oracle_other(struct model *m, const struct story *s, const ch
             oracle_acting(e, "failed", "", "halted_in_action");
         }
         oracle_go(m, e, "halted");
-        strcpy(m->opened, "operator");
+        say(m->opened, "operator");
         m->breaker_due = 0;
     }
     (void)s;
@@ -343,7 +348,7 @@ static inline void oracle_step(struct model *m, const struct story *s, struct en
     if (timer)
         effect = s->input;
     if (!signal && !result && !e->reason[0])
-        strcpy(e->reason, effect);
+        say(e->reason, effect);
     if (command)
         e->receipt = "operator";
     else if (!signal && !result)

@@ -85,6 +85,10 @@ Test(governor_delta, text_is_canonical)
     governor_record_done(&record);
 }
 
+#define PENDING(id, probe, redrive, signal)                                                                            \
+    ("{\"pending\":{\"action\":\"a\",\"action_id\":\"" id "\",\"policy\":\"p\",\"probe\":" probe                       \
+     ",\"redrive\":" redrive ",\"signal_id\":" signal "}}")
+
 static const char *const bad[] = {
     "",
     "null",
@@ -113,17 +117,12 @@ static const char *const bad[] = {
     "{\"policy_state\":\"{}\"}",
     "{\"pending\":[]}",
     "{\"pending\":{}}",
-    "{\"pending\":{\"action\":\"a\",\"action_id\":\"i\",\"policy\":\"p\",\"probe\":1,\"redrive\":0,\"signal_id\":\"s\"}"
-    "}",
-    "{\"pending\":{\"action\":\"a\",\"action_id\":\"i\",\"policy\":\"p\",\"probe\":true,\"redrive\":-1,\"signal_id\":"
-    "\"s\"}}",
-    "{\"pending\":{\"action\":\"a\",\"action_id\":\"i\",\"policy\":\"p\",\"probe\":true,\"redrive\":0,\"signal_id\":"
-    "null}}",
-    "{\"pending\":{\"action\":\"a\",\"action_id\":\"i\",\"policy\":\"p\",\"probe\":true,\"redrive\":0,\"signal_id\":"
-    "\"s\","
-    "\"more\":1}}",
-    "{\"pending\":{\"action\":\"a\",\"action_id\":\"00000000-0000-5000-8000-0000000000012\",\"policy\":\"p\","
-    "\"probe\":true,\"redrive\":0,\"signal_id\":\"s\"}}",
+    PENDING("i", "1", "0", "\"s\""),
+    PENDING("i", "true", "-1", "\"s\""),
+    PENDING("i", "true", "0", "null"),
+    PENDING("i", "true", "0", "\"s\",\"more\":1"),
+    PENDING("i", "true", "0", "\"s\\u0000\""),
+    PENDING("00000000-0000-5000-8000-0000000000012", "true", "0", "\"s\""),
     "{\"next_due\":1}",
 };
 

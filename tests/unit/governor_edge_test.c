@@ -153,7 +153,8 @@ Test(governor_edge, long_reasons_are_cut_between_characters)
     struct governor_tale tale;
     char text[400];
     for (size_t i = 0; i + 2 < sizeof(text); i += 3)
-        memcpy(text + i, "\xe2\x82\xac", 3);
+        for (size_t k = 0; k < 3; k++)
+            text[i + k] = "\xe2\x82\xac"[k];
     for (size_t lead = 0; lead < 3; lead++) {
         active(&tale);
         memset(text, 'x', 3);

@@ -242,10 +242,10 @@ static void play_variants(struct model m)
 {
     static const long long alert_ages[] = {-1, 0, 600000, FIXTURE_HOUR, -600000};
     long long hour = oracle_begin("hour", FIXTURE_WALL);
-    strcpy(m.period, "none");
+    say(m.period, "none");
     m.start = 0;
     play_all(&m);
-    strcpy(m.period, "hour");
+    say(m.period, "hour");
     for (m.start = hour - FIXTURE_HOUR; m.start <= hour + FIXTURE_HOUR; m.start += FIXTURE_HOUR)
         play_all(&m);
     m.start = hour;
@@ -264,9 +264,9 @@ static void play_flags(const char *state, const char *entitlement, bool refund)
         for (size_t failures = 0; failures < COUNT(failure_counts); failures++) {
             for (unsigned bits = 0; bits < 12; bits++) {
                 struct model m = {.refund = refund, .limit = quotas[quota].limit, .used = quotas[quota].used};
-                strcpy(m.state, state);
-                strcpy(m.entitlement, entitlement);
-                strcpy(m.opened, openers[bits % 3]);
+                say(m.state, state);
+                say(m.entitlement, entitlement);
+                say(m.opened, openers[bits % 3]);
                 m.pending = is(state, "action_pending");
                 m.probe = bits / 3 % 2;
                 m.failures = failure_counts[failures];
@@ -276,7 +276,7 @@ static void play_flags(const char *state, const char *entitlement, bool refund)
                 if (is(state, "halted") && is(m.opened, "breaker"))
                     m.breaker_due = 130000;
                 struct governor_record record;
-                strcpy(m.period, "none");
+                say(m.period, "none");
                 if (m.probe && !m.pending)
                     continue; /* no record can say so */
                 record_of(&m, &record);
