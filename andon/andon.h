@@ -15,7 +15,7 @@ struct andon_options {
     struct event_base *base;
     const struct andon_config *config;
     struct store_backend *store;
-    const char *worker; /* unique per process start */
+    const char *worker;    /* unique per process start */
     const char *state_dir; /* where the signer remembers its last (size, root) */
     /* "accepted" before a worker has taken a signal, or NULL; any thread */
     bool (*accepted)(void *ctx, struct span tenant_id, struct span entitlement_id, struct span id);
@@ -27,8 +27,8 @@ struct andon_options {
 
 must_check int andon_new(const struct andon_options *options, struct andon **ret, struct error *err);
 uint16_t andon_port(const struct andon *andon);
-/* Receipts everything that is in the outcome table, signs the last checkpoint, stops listening, gives the shards back, then
- * calls done from the loop. */
+/* Receipts everything that is in the outcome table, signs the last checkpoint, stops listening, gives the shards back,
+ * then calls done from the loop. */
 void andon_drain(struct andon *andon, void (*done)(void *ctx), void *ctx);
 void andon_free(struct andon *andon);
 

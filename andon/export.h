@@ -15,19 +15,20 @@
 #include <stdio.h>
 
 struct export_report {
-    uint64_t leaves;       /* lines r and h */
-    uint64_t receipts;     /* lines r */
+    uint64_t leaves;   /* lines r and h */
+    uint64_t receipts; /* lines r */
     uint64_t chains;
     char origin[128];
     uint8_t root[SHA256_SIZE];
-    uint64_t bad_index;    /* log index of the first bad receipt, UINT64_MAX: none (e.g. only the signature is bad) */
+    uint64_t bad_index; /* log index of the first bad receipt, UINT64_MAX: none (e.g. only the signature is bad) */
     char bad_receipt[UUID_TEXT + 1]; /* its receipt_id where it can be read, else empty */
 };
 
-/* Reads an export and checks: every line is well formed, every receipt is canonical JSON of the known fields, each chain's
- * seq runs from 1 (complete chains; with h lines: contiguous from the first one shown) with previous_hash = SHA-256 of the
- * one before, the leaves hash to the checkpoint's root, its signature verifies under vkey. The vkey within the file is never
- * trusted. 0, or -EBADMSG with err naming the first bad receipt; ret is filled either way. progress may be NULL. */
+/* Reads an export and checks: every line is well formed, every receipt is canonical JSON of the known fields, each
+ * chain's seq runs from 1 (complete chains; with h lines: contiguous from the first one shown) with previous_hash =
+ * SHA-256 of the one before, the leaves hash to the checkpoint's root, its signature verifies under vkey. The vkey
+ * within the file is never trusted. 0, or -EBADMSG with err naming the first bad receipt; ret is filled either way.
+ * progress may be NULL. */
 must_check int export_verify(FILE *in, struct span vkey, void (*progress)(void *ctx, uint64_t bytes), void *ctx,
                              struct export_report *ret, struct error *err);
 

@@ -7,7 +7,8 @@
 
 struct note_key; /* an Ed25519 key pair, or a public key alone, with its name */
 
-/* Makes a key pair and writes it (PKCS#8 PEM, mode 0600, O_EXCL, fsynced with its directory). -EEXIST if path exists. */
+/* Makes a key pair and writes it (PKCS#8 PEM, mode 0600, O_EXCL, fsynced with its directory). -EEXIST if path exists.
+ */
 must_check int note_key_create(const char *path, const char *name, struct note_key **ret, struct error *err);
 must_check int note_key_load(const char *path, const char *name, struct note_key **ret, struct error *err);
 must_check int note_key_from_vkey(struct span vkey, struct note_key **ret, struct error *err);
@@ -26,6 +27,7 @@ must_check int checkpoint_sign(const struct checkpoint *checkpoint, const struct
                                struct error *err);
 /* Parses a signed note and verifies it under key; -EBADMSG with what is wrong. Lines behind the root (extensions) are
  * allowed and covered by the signature; signatures of other keys are passed over. */
-must_check int checkpoint_verify(struct span note, const struct note_key *key, struct checkpoint *ret, struct error *err);
+must_check int checkpoint_verify(struct span note, const struct note_key *key, struct checkpoint *ret,
+                                 struct error *err);
 
 #endif

@@ -1,0 +1,207 @@
+/* The listener: routes, calls under way, health. */
+#include "andon/api_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Beyond these lags the ledger is behind, or stands still. */
+enum { LAG_WARN_S = 10, LAG_FAIL_S = 300 };
+
+struct api_call *api_call_new(struct api *api, struct http_request *req, store_done *done)
+{
+    struct api_call *call = xcalloc(1, sizeof(*call));
+    call->api = api;
+    call->req = req;
+    call->request.done = done;
+    call->request.ctx = call;
+    call->next = api->calls;
+    call->link = &api->calls;
+    if (call->next)
+        call->next->link = &call->next;
+    api->calls = call;
+    buf_init(&call->out, API_BODY_MAX);
+    return call;
+}
+
+struct span api_keep(struct api_call *call, struct span text)
+{
+    return text.len ? (struct span){arena_copy(&call->request.arena, text.ptr, text.len), text.len} : (struct span){0};
+}
+
+void api_call_free(struct api_call *call)
+{
+    *call->link = call->next;
+    if (call->next)
+        call->next->link = call->link;
+    arena_done(&call->request.arena);
+    arena_done(&call->look.req.arena);
+    buf_done(&call->out);
+    free(call);
+}
+
+void api_call_reply(struct api_call *call, int status)
+{
+    if (call->out.failed)
+        http_problem(call->req, 500, NULL, "the answer exceeds %d bytes: ask for fewer items", API_BODY_MAX);
+    else
+        http_reply(call->req, status, "application/json", buf_span(&call->out));
+    api_call_free(call);
+}
+
+bool api_call_failed(struct api_call *call, int status)
+{
+    if (!status)
+        return false;
+    http_problem(call->req, 503, NULL, "the store cannot be read: %s", error_text(status));
+    api_call_free(call);
+    return true;
+}
+
+/* --- the rest of the routes ----------------------------------------------------------------------------------------
+ */
+
+static void get_index(void *ctx, struct http_request *req)
+{
+    (void)ctx;
+    if (!api_admit(req, api_no_params))
+        return;
+    http_reply(req, 200, "application/json",
+               SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
+                    "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
+                    "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
+                    "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"status\":\"/v1/status\","
+                    "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
+                    "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
+}
+
+static void get_livez(void *ctx, struct http_request *req)
+{
+    struct api *api = ctx;
+    health_livez(api->health, req);
+}
+
+static void get_readyz(void *ctx, struct http_request *req)
+{
+    struct api *api = ctx;
+    health_readyz(api->health, req);
+}
+
+static void get_health(void *ctx, struct http_request *req)
+{
+    struct api *api = ctx;
+    if (api_admit(req, api_no_params))
+        health_health(api->health, req);
+}
+
+static void get_metrics(void *ctx, struct http_request *req)
+{
+    struct api *api = ctx;
+    if (!api_admit(req, api_no_params))
+        return;
+    http_metrics_refresh(api->http_metrics, http_server_stats(api->server));
+    health_metrics(api->health, req);
+}
+
+static const struct http_route routes[] = {
+    {"GET", "/", get_index},
+    {"GET", "/v1/signals/{id}", api_signal_get},
+    {"GET", "/v1/receipts", api_receipt_list},
+    {"GET", "/v1/receipts/{id}", api_receipt_get},
+    {"GET", "/v1/governors", api_governor_list},
+    {"GET", "/v1/governors/{tenant}/{entitlement}", api_governor_get},
+    {"GET", "/v1/status", api_status},
+    {"GET", "/checkpoint", api_checkpoint},
+    {"GET", "/v1/ledger/vkey", api_vkey},
+    {"GET", "/.well-known/jwks.json", api_jwks},
+    {"GET", "/livez", get_livez},
+    {"GET", "/readyz", get_readyz},
+    {"GET", "/health", get_health},
+    {"GET", "/metrics", get_metrics},
+    {NULL},
+};
+
+static enum health_status check_ledger(void *ctx, int64_t *ret_value, const char **ret_output)
+{
+    const struct api *api = ctx;
+    const struct shard *shard;
+    *ret_output = tail_trouble(api->options.tail);
+    for (uint32_t i = 0; (shard = tail_shard(api->options.tail, i)); i++)
+        *ret_value += (int64_t)shard->head.size;
+    return *ret_output ? HEALTH_FAIL : HEALTH_PASS;
+}
+
+static enum health_status check_lag(void *ctx, int64_t *ret_value, const char **ret_output)
+{
+    const struct api *api = ctx;
+    *ret_value = andon_metrics_lag_ms(api->options.metrics) / 1000;
+    if (*ret_value < LAG_WARN_S)
+        return HEALTH_PASS;
+    *ret_output = "receipts are written later than they are due";
+    return *ret_value < LAG_FAIL_S ? HEALTH_WARN : HEALTH_FAIL;
+}
+
+static void observe(void *ctx, const struct http_route *route, int status, int64_t duration_us)
+{
+    struct api *api = ctx;
+    http_metrics_observe(api->http_metrics, route, status, duration_us);
+}
+
+int api_new(const struct api_options *options, struct api **ret, struct error *err)
+{
+    struct api *api = xcalloc(1, sizeof(*api));
+    api->options = *options;
+    api->hasher = hasher_new();
+    api->health = health_new(options->metrics->registry, TAI_VERSION);
+    const struct health_check ledger = {.name = "ledger:receipts", .check = check_ledger, .ctx = api};
+    const struct health_check lag = {.name = "ledger:lag", .unit = "s", .check = check_lag, .ctx = api};
+    health_add(api->health, &ledger);
+    health_add(api->health, &lag);
+    api->http_metrics = http_metrics_new(options->metrics->registry, "andon", routes);
+    struct http_options http = {.base = options->base,
+                                .address = options->config->listen.host,
+                                .port = options->config->listen.port,
+                                .limits = http_limits_default,
+                                .routes = routes,
+                                .ctx = api,
+                                .observer = observe,
+                                .clock = options->clock,
+                                .server_name = "tai"};
+    if (options->config->max_connections > 0)
+        http.limits.connections = (unsigned)options->config->max_connections;
+    int r = http_server_new(&http, &api->server, err);
+    if (r) {
+        api_free(api);
+        return r;
+    }
+    *ret = api;
+    return 0;
+}
+
+uint16_t api_port(const struct api *api)
+{
+    return http_server_port(api->server);
+}
+
+void api_refuse_ready(struct api *api)
+{
+    api->draining = true;
+    health_drain(api->health);
+}
+
+void api_drain(struct api *api, void (*done)(void *ctx), void *ctx)
+{
+    http_server_drain(api->server, done, ctx);
+}
+
+void api_free(struct api *api)
+{
+    if (!api)
+        return;
+    while (api->calls)
+        api_call_free(api->calls);
+    http_server_free(api->server);
+    http_metrics_free(api->http_metrics);
+    health_free(api->health);
+    hasher_free(api->hasher);
+    free(api);
+}

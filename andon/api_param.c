@@ -1,0 +1,150 @@
+/* Parameters and cursors of the API. Whatever is wrong is answered 400 with what to write instead. */
+#include "andon/api_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { CURSOR_MAX = 512, CURSOR_HEAD = 10 }; /* "1" + 8 hex + ":" */
+
+static bool printable(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~')
+            return false;
+    return true;
+}
+
+static bool check_text(struct http_request *req, const char *name, size_t max, struct span text)
+{
+    if (text.len && text.len <= max && printable(text))
+        return true;
+    http_problem(req, 400, NULL, "\"%s\" must be 1 to %zu printable ASCII characters without spaces", name, max);
+    return false;
+}
+
+bool api_param_text(struct http_request *req, const char *name, bool required, size_t max, struct span *ret)
+{
+    struct span text = {0};
+    if (!http_query(req, name, &text)) {
+        *ret = text;
+        if (required)
+            http_problem(req, 400, NULL, "the parameter \"%s\" is required", name);
+        return !required;
+    }
+    *ret = text;
+    return check_text(req, name, max, text);
+}
+
+bool api_path_text(struct http_request *req, const char *name, size_t max, struct span *ret)
+{
+    *ret = http_param(req, name);
+    return check_text(req, name, max, *ret);
+}
+
+static bool parse_number(struct span text, uint64_t max, uint64_t *ret)
+{
+    uint64_t value = 0;
+    if (text.len == 0 || text.len > 19)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9')
+            return false;
+        value = value * 10 + (uint64_t)(text.ptr[i] - '0');
+    }
+    *ret = value;
+    return value <= max;
+}
+
+bool api_param_limit(struct http_request *req, uint32_t *ret)
+{
+    struct span text;
+    uint64_t value = API_PAGE_DEFAULT;
+    if (http_query(req, "limit", &text) && (!parse_number(text, API_PAGE_MAX, &value) || value == 0)) {
+        http_problem(req, 400, NULL, "\"limit\" must be a number from 1 to %d", API_PAGE_MAX);
+        return false;
+    }
+    *ret = (uint32_t)value;
+    return true;
+}
+
+bool api_param_shard(struct http_request *req, const struct api *api, bool *ret_given, uint32_t *ret)
+{
+    struct span text;
+    uint64_t value = 0, last = (uint64_t)api->options.config->ledger.shards - 1;
+    *ret_given = http_query(req, "shard", &text);
+    if (*ret_given && !parse_number(text, last, &value)) {
+        http_problem(req, 400, NULL, "\"shard\" must be a number from 0 to %" PRIu64, last);
+        return false;
+    }
+    *ret = (uint32_t)value;
+    return true;
+}
+
+/* --- cursors: base64url of "1<hash of the query>:<position>" --------------------------------------------------------
+ */
+
+uint32_t api_query_hash(char kind, const struct span *parts, size_t count)
+{
+    uint64_t hash = hash_pair((struct span){&kind, 1}, (struct span){0});
+    for (size_t i = 0; i < count; i++)
+        hash = hash_pair((struct span){(const char *)&hash, sizeof(hash)}, parts[i]);
+    return (uint32_t)hash;
+}
+
+static void swap(char *text, char from, char to)
+{
+    for (; *text; text++)
+        if (*text == from)
+            *text = to;
+}
+
+void api_cursor_write(struct buf *out, uint32_t query, struct span position)
+{
+    char plain[CURSOR_MAX], base64[4 * ((CURSOR_MAX + 2) / 3) + 1];
+    if (position.len > CURSOR_MAX - CURSOR_HEAD)
+        abort(); /* ids are capped far below */
+    char head[CURSOR_HEAD + 1];
+    snprintf(head, sizeof(head), "1%08" PRIx32 ":", query);
+    memcpy(plain, head, CURSOR_HEAD);
+    memcpy(plain + CURSOR_HEAD, position.ptr, position.len);
+    base64_encode((const uint8_t *)plain, CURSOR_HEAD + position.len, base64);
+    swap(base64, '+', '-');
+    swap(base64, '/', '_');
+    swap(base64, '=', '\0');
+    buf_add_str(out, base64);
+}
+
+static bool decode(struct span text, uint32_t query, struct arena *arena, struct span *ret)
+{
+    char base64[4 * ((CURSOR_MAX + 2) / 3) + 1], head[CURSOR_HEAD + 1];
+    if (text.len == 0 || text.len + 3 >= sizeof(base64) || text.len % 4 == 1 || memchr(text.ptr, '+', text.len) ||
+        memchr(text.ptr, '/', text.len) || memchr(text.ptr, '=', text.len))
+        return false;
+    memcpy(base64, text.ptr, text.len);
+    size_t len = text.len;
+    while (len % 4)
+        base64[len++] = '=';
+    base64[len] = '\0';
+    swap(base64, '-', '+');
+    swap(base64, '_', '/');
+    uint8_t *plain = arena_alloc(arena, CURSOR_MAX);
+    long n = base64_decode((struct span){base64, len}, plain, CURSOR_MAX);
+    snprintf(head, sizeof(head), "1%08" PRIx32 ":", query);
+    if (n <= CURSOR_HEAD || memcmp(plain, head, CURSOR_HEAD) != 0)
+        return false;
+    *ret = (struct span){(const char *)plain + CURSOR_HEAD, (size_t)n - CURSOR_HEAD};
+    return printable(*ret);
+}
+
+bool api_cursor_read(struct http_request *req, uint32_t query, struct arena *arena, struct span *ret)
+{
+    struct span text;
+    *ret = (struct span){0};
+    if (!http_query(req, "after", &text))
+        return true;
+    if (decode(text, query, arena, ret))
+        return true;
+    http_problem(req, 400, NULL,
+                 "\"after\" must be the \"next\" of an earlier answer to the same query, taken over as it is");
+    return false;
+}

@@ -1,0 +1,177 @@
+/* GET /v1/receipts and /v1/receipts/{id}: the ledger as it was hashed, byte for byte. */
+#include "andon/api_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void add_item(struct buf *out, const struct receipt *receipt)
+{
+    char hex[SHA256_HEX];
+    hex_encode(receipt->hash, SHA256_SIZE, hex);
+    buf_add_char(out, '{');
+    json_add_member_u64(out, "index", receipt->index);
+    json_add_member_raw(out, "receipt", receipt->body);
+    json_add_member(out, "receipt_hash", (struct span){hex, sizeof(hex)});
+    buf_add_char(out, '}');
+}
+
+static void add_next(struct api_call *call, uint64_t after)
+{
+    char position[21];
+    int len = snprintf(position, sizeof(position), "%" PRIu64, after);
+    json_add_key(&call->out, "next");
+    buf_add_char(&call->out, '"');
+    api_cursor_write(&call->out, call->query, (struct span){position, (size_t)len});
+    buf_add_char(&call->out, '"');
+}
+
+static void on_receipts(struct store_request *request, int status)
+{
+    struct api_call *call = request->ctx;
+    if (api_call_failed(call, status))
+        return;
+    const struct store_receipts *page = &call->receipts;
+    struct buf *out = &call->out;
+    buf_add_char(out, '{');
+    json_add_member_u64(out, "shard", page->shard);
+    json_add_key(out, "receipts");
+    buf_add_char(out, '[');
+    size_t i = 0;
+    for (; i < page->receipt_count && (i == 0 || out->len + page->receipts[i].body.len < API_PAGE_BYTES); i++) {
+        if (i)
+            buf_add_char(out, ',');
+        add_item(out, &page->receipts[i]);
+    }
+    buf_add_char(out, ']');
+    if (i < page->receipt_count)
+        add_next(call, page->chain.len ? page->receipts[i - 1].seq : page->receipts[i].index);
+    else if (page->more)
+        add_next(call, page->next);
+    buf_add_char(out, '}');
+    api_call_reply(call, 200);
+}
+
+/* A tenant's chain, or a shard's whole log (the first shard's when neither is named). */
+static bool choose_log(struct api *api, struct http_request *req, struct span *ret_chain, uint32_t *ret_shard)
+{
+    bool by_shard;
+    if (!api_param_text(req, "tenant_id", false, API_TENANT_MAX, ret_chain) ||
+        !api_param_shard(req, api, &by_shard, ret_shard))
+        return false;
+    if (by_shard && ret_chain->len) {
+        http_problem(req, 400, NULL, "give \"tenant_id\" for one chain or \"shard\" for a whole log, not both");
+        return false;
+    }
+    if (ret_chain->len && !span_is(*ret_chain, RECEIPT_SYSTEM_CHAIN))
+        *ret_shard = shard_of(*ret_chain, (uint32_t)api->options.config->ledger.shards);
+    return true;
+}
+
+static bool type_known(struct http_request *req, struct span type)
+{
+    bool known = type.len == 0;
+    struct buf names;
+    buf_init(&names, 512);
+    for (size_t i = 0; receipt_types[i]; i++) {
+        known |= span_is(type, receipt_types[i]);
+        buf_addf(&names, "%s%s", i ? ", " : "", receipt_types[i]);
+    }
+    if (!known)
+        http_problem(req, 400, NULL, "\"type\" must be one of %s", buf_cstr(&names));
+    buf_done(&names);
+    return known;
+}
+
+static bool parse_position(struct span text, uint64_t *ret)
+{
+    char digits[21], *end;
+    *ret = 0;
+    if (text.len == 0)
+        return true;
+    if (text.len >= sizeof(digits))
+        return false;
+    memcpy(digits, text.ptr, text.len);
+    digits[text.len] = '\0';
+    *ret = strtoull(digits, &end, 10);
+    return *end == '\0';
+}
+
+void api_receipt_list(void *ctx, struct http_request *req)
+{
+    static const char *const allowed[] = {"shard", "tenant_id", "entitlement_id", "signal_id",
+                                          "type",  "after",     "limit",          NULL};
+    struct api *api = ctx;
+    struct span chain, entitlement_id, signal_id, type, position;
+    uint32_t shard, limit;
+    if (!api_admit(req, allowed) || !choose_log(api, req, &chain, &shard) ||
+        !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement_id) ||
+        !api_param_text(req, "signal_id", false, API_ID_MAX, &signal_id) ||
+        !api_param_text(req, "type", false, API_ID_MAX, &type) || !type_known(req, type) ||
+        !api_param_limit(req, &limit))
+        return;
+    const struct span parts[] = {chain, {(const char *)&shard, sizeof(shard)}, entitlement_id, signal_id, type};
+    struct api_call *call = api_call_new(api, req, on_receipts);
+    struct store_receipts *page = &call->receipts;
+    call->query = api_query_hash('r', parts, sizeof(parts) / sizeof(parts[0]));
+    if (!api_cursor_read(req, call->query, &call->request.arena, &position)) {
+        api_call_free(call);
+        return;
+    }
+    if (!parse_position(position, &page->after)) {
+        http_problem(req, 400, NULL, "\"after\" is no cursor of this list");
+        api_call_free(call);
+        return;
+    }
+    page->shard = shard;
+    page->chain = api_keep(call, chain);
+    page->entitlement_id = api_keep(call, entitlement_id);
+    page->signal_id = api_keep(call, signal_id);
+    page->type = api_keep(call, type);
+    page->limit = limit;
+    store_receipts(api->options.store, page);
+}
+
+static void on_receipt(struct store_request *request, int status)
+{
+    struct api_call *call = request->ctx;
+    if (api_call_failed(call, status))
+        return;
+    const struct store_receipt *found = &call->receipt;
+    if (!found->found) {
+        http_problem(call->req, 404, NULL, "no receipt with this id is in the ledger");
+        api_call_free(call);
+        return;
+    }
+    char hex[SHA256_HEX], index[21], shard[11];
+    hex_encode(found->receipt.hash, SHA256_SIZE, hex);
+    snprintf(index, sizeof(index), "%" PRIu64, found->receipt.index);
+    snprintf(shard, sizeof(shard), "%" PRIu32, found->shard);
+    http_add_header(call->req, "X-Receipt-Hash", (struct span){hex, sizeof(hex)});
+    http_add_header(call->req, "X-Ledger-Index", span_of(index));
+    http_add_header(call->req, "X-Ledger-Shard", span_of(shard));
+    http_reply(call->req, 200, "application/json", found->receipt.body);
+    api_call_free(call);
+}
+
+void api_receipt_get(void *ctx, struct http_request *req)
+{
+    struct api *api = ctx;
+    if (!api_admit(req, api_no_params))
+        return;
+    struct span id = http_param(req, "id");
+    bool uuid = id.len == UUID_TEXT;
+    for (size_t i = 0; uuid && i < UUID_TEXT; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        uuid =
+            dash ? id.ptr[i] == '-' : (id.ptr[i] >= '0' && id.ptr[i] <= '9') || (id.ptr[i] >= 'a' && id.ptr[i] <= 'f');
+    }
+    if (!uuid) {
+        http_problem(req, 400, NULL, "a receipt id is a UUID in lower case, 36 characters");
+        return;
+    }
+    struct api_call *call = api_call_new(api, req, on_receipt);
+    memcpy(call->receipt.receipt_id, id.ptr, UUID_TEXT);
+    call->receipt.receipt_id[UUID_TEXT] = '\0';
+    store_receipt(api->options.store, &call->receipt);
+}

@@ -1,0 +1,195 @@
+/* C2SP signed notes and the checkpoints they carry. The parser takes exactly one spelling of everything it reads:
+ *
+ *   <origin>\n<decimal size>\n<base64 root>\n[<extension>\n]…\n— <name> <base64(key id ‖ signature)>\n…
+ *
+ * Pure apart from OpenSSL; any thread. */
+#include "andon/note_key.h"
+
+#include "common/utf8.h"
+
+#include <errno.h>
+
+static const char signature_prefix[] = "\xe2\x80\x94 "; /* U+2014 and a space */
+
+enum {
+    PREFIX_LEN = sizeof(signature_prefix) - 1,
+    SIGNATURES_MAX = 100,
+    NOTE_MAX = 1 << 20,
+    ROOT_BASE64 = 44,
+};
+
+static int sign_text(const struct note_key *key, struct span text, uint8_t ret[ED25519_SIGNATURE])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t len = ED25519_SIGNATURE;
+    bool ok = ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
+              EVP_DigestSign(ctx, ret, &len, (const unsigned char *)text.ptr, text.len) == 1 &&
+              len == ED25519_SIGNATURE;
+    EVP_MD_CTX_free(ctx);
+    return ok ? 0 : -EIO;
+}
+
+static bool signature_valid(const struct note_key *key, struct span text, const uint8_t signature[ED25519_SIGNATURE])
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
+              EVP_DigestVerify(ctx, signature, ED25519_SIGNATURE, (const unsigned char *)text.ptr, text.len) == 1;
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+/* One line of printable text. */
+static bool line_valid(struct span line)
+{
+    if (line.len == 0 || !utf8_valid(line))
+        return false;
+    for (size_t i = 0; i < line.len; i++)
+        if ((unsigned char)line.ptr[i] < ' ' || line.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
+int checkpoint_sign(const struct checkpoint *checkpoint, const struct note_key *key, struct buf *out, struct error *err)
+{
+    if (!key->can_sign || !line_valid(span_of(checkpoint->origin)))
+        return error_set(err, -EINVAL, "a checkpoint needs a private key and an origin of one line");
+    char base64[ROOT_BASE64 + 1], signature[4 * ((NOTE_KEY_ID + ED25519_SIGNATURE + 2) / 3) + 1];
+    base64_encode(checkpoint->root, SHA256_SIZE, base64);
+    size_t start = out->len;
+    buf_add_str(out, checkpoint->origin);
+    buf_add_char(out, '\n');
+    buf_add_u64(out, checkpoint->size);
+    buf_add_char(out, '\n');
+    buf_add_str(out, base64);
+    buf_add_char(out, '\n');
+    uint8_t raw[NOTE_KEY_ID + ED25519_SIGNATURE];
+    memcpy(raw, key->id, NOTE_KEY_ID);
+    if (out->failed || sign_text(key, (struct span){out->data + start, out->len - start}, raw + NOTE_KEY_ID))
+        return error_set(err, -EIO, "cannot sign the checkpoint");
+    size_t len = base64_encode(raw, sizeof(raw), signature);
+    buf_add_char(out, '\n');
+    buf_add(out, signature_prefix, PREFIX_LEN);
+    buf_add_str(out, key->name);
+    buf_add_char(out, ' ');
+    buf_add(out, signature, len);
+    buf_add_char(out, '\n');
+    return out->failed ? error_set(err, -ENOBUFS, "the checkpoint does not fit") : 0;
+}
+
+/* Cuts the next line (without its line feed) off *rest. */
+static bool take_line(struct span *rest, struct span *ret)
+{
+    const char *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
+    if (!end)
+        return false;
+    *ret = (struct span){rest->ptr, (size_t)(end - rest->ptr)};
+    rest->ptr = end + 1;
+    rest->len -= ret->len + 1;
+    return true;
+}
+
+static bool parse_size(struct span text, uint64_t *ret)
+{
+    if (text.len == 0 || (text.len > 1 && text.ptr[0] == '0'))
+        return false;
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(text.ptr[i] - '0'), &value))
+            return false;
+    *ret = value;
+    return true;
+}
+
+static int bad(struct error *err, const char *what)
+{
+    return error_set(err, -EBADMSG, "checkpoint: %s", what);
+}
+
+static int parse_text(struct span text, struct checkpoint *ret, struct error *err)
+{
+    struct checkpoint checkpoint = {0};
+    struct span line;
+    if (!take_line(&text, &line) || !line_valid(line) || line.len >= sizeof(checkpoint.origin))
+        return bad(err, "the first line must be its origin");
+    memcpy(checkpoint.origin, line.ptr, line.len);
+    if (!take_line(&text, &line) || !parse_size(line, &checkpoint.size))
+        return bad(err, "the second line must be its size, a decimal number");
+    if (!take_line(&text, &line) || base64_decode(line, checkpoint.root, SHA256_SIZE) != SHA256_SIZE)
+        return bad(err, "the third line must be its root, 32 bytes in base64");
+    while (text.len)
+        if (!take_line(&text, &line) || !line_valid(line))
+            return bad(err, "an extension line is empty or holds control characters");
+    *ret = checkpoint;
+    return 0;
+}
+
+/* Splits at the last blank line. text keeps its final line feed, which is signed. */
+static bool split_note(struct span note, struct span *ret_text, struct span *ret_signatures)
+{
+    for (size_t i = note.len; i-- > 1;)
+        if (note.ptr[i] == '\n' && note.ptr[i - 1] == '\n') {
+            *ret_text = (struct span){note.ptr, i};
+            *ret_signatures = (struct span){note.ptr + i + 1, note.len - i - 1};
+            return true;
+        }
+    return false;
+}
+
+enum verdict { OTHER_KEY, VERIFIED, FORGED, MALFORMED };
+
+static enum verdict check_signature(struct span line, struct span text, const struct note_key *key)
+{
+    if (line.len < PREFIX_LEN || memcmp(line.ptr, signature_prefix, PREFIX_LEN) != 0)
+        return MALFORMED;
+    line.ptr += PREFIX_LEN;
+    line.len -= PREFIX_LEN;
+    const char *space = line.len ? memchr(line.ptr, ' ', line.len) : NULL;
+    size_t name_len = space ? (size_t)(space - line.ptr) : 0;
+    if (!space || !note_name_valid((struct span){line.ptr, name_len}))
+        return MALFORMED;
+    uint8_t raw[1024]; /* other algorithms' signatures are longer */
+    long len = base64_decode((struct span){space + 1, line.len - name_len - 1}, raw, sizeof(raw));
+    if (len <= NOTE_KEY_ID)
+        return MALFORMED;
+    if (!span_eq((struct span){line.ptr, name_len}, span_of(key->name)) || memcmp(raw, key->id, NOTE_KEY_ID) != 0)
+        return OTHER_KEY;
+    if (len != NOTE_KEY_ID + ED25519_SIGNATURE)
+        return FORGED;
+    return signature_valid(key, text, raw + NOTE_KEY_ID) ? VERIFIED : FORGED;
+}
+
+static int check_signatures(struct span lines, struct span text, const struct note_key *key, struct error *err)
+{
+    bool verified = false;
+    struct span line;
+    for (unsigned n = 0; lines.len; n++) {
+        if (n == SIGNATURES_MAX)
+            return bad(err, "it carries more than 100 signatures");
+        if (!take_line(&lines, &line))
+            return bad(err, "its last line is cut off");
+        enum verdict verdict = check_signature(line, text, key);
+        if (verdict == MALFORMED)
+            return bad(err, "a signature line is malformed");
+        if (verdict == FORGED)
+            return error_set(err, -EBADMSG, "checkpoint: the signature of %s does not verify", key->name);
+        verified |= verdict == VERIFIED;
+    }
+    return verified ? 0 : error_set(err, -EBADMSG, "checkpoint: it is not signed by the key %s", key->vkey);
+}
+
+int checkpoint_verify(struct span note, const struct note_key *key, struct checkpoint *ret, struct error *err)
+{
+    struct span text, signatures;
+    if (note.len > NOTE_MAX)
+        return bad(err, "it is longer than 1 MiB");
+    if (!split_note(note, &text, &signatures) || signatures.len == 0)
+        return bad(err, "it is no signed note: text, a blank line, signature lines");
+    struct checkpoint checkpoint;
+    int r = check_signatures(signatures, text, key, err);
+    if (!r)
+        r = parse_text(text, &checkpoint, err);
+    if (!r)
+        *ret = checkpoint;
+    return r;
+}

@@ -1,0 +1,45 @@
+/* The signer of one shard's log. It signs only trees that extend the last one it signed, which it remembers on disk
+ * (signer_memory.h) before a checkpoint leaves it.
+ *
+ * Two halves that may run on two threads: extend and check follow the log leaf by leaf (the loop's thread); sign
+ * remembers and signs a tree that was checked (the signing thread). */
+#ifndef TAI_ANDON_SIGNER_H
+#define TAI_ANDON_SIGNER_H
+
+#include "andon/merkle.h"
+#include "andon/note.h"
+
+struct signer;
+
+struct signer_options {
+    const char *state_dir;
+    const char *origin; /* ledger.origin: the log's origin is this for shard 0, origin/<shard> for the others */
+    const struct note_key *key;
+    uint32_t shard;
+};
+
+/* The origin line of a shard's checkpoints. ret holds 128 bytes. -ENAMETOOLONG beyond. */
+must_check int signer_origin(const char *origin, uint32_t shard, char ret[128]);
+
+/* Loads key_file, or makes it on the first start of a ledger. A missing key file beside a memory of signed checkpoints
+ * is refused: a new key would not verify the old ledger. */
+must_check int signer_key_open(const char *key_file, const char *origin, const char *state_dir, uint32_t shards,
+                               struct note_key **ret, struct error *err);
+
+must_check int signer_open(const struct signer_options *options, struct signer **ret, struct error *err);
+void signer_free(struct signer *signer);
+const char *signer_path(const struct signer *signer); /* of its memory */
+bool signer_is_new(const struct signer *signer);      /* it had no memory when it was opened */
+
+/* Leaves followed so far: those up to here were checked. */
+uint64_t signer_size(const struct signer *signer);
+void signer_extend(struct signer *signer, struct hasher *hasher, const uint8_t leaf[SHA256_SIZE]);
+/* -EBADMSG unless head is the tree followed so far: a log that shrank, or other leaves than those signed. */
+must_check int signer_check(const struct signer *signer, struct hasher *hasher, const struct merkle *head,
+                            struct error *err);
+
+/* Remembers tree on disk, then appends the signed checkpoint to note. -EBADMSG, with nothing signed, if tree is smaller
+ * than the last one signed, of its size with another root, or does not keep its perfect subtrees. */
+must_check int signer_sign(struct signer *signer, const struct merkle *tree, struct buf *note, struct error *err);
+
+#endif

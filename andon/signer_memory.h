@@ -1,0 +1,36 @@
+/* What a signer must not forget: the last tree it signed, in a file of its own outside the database. Two slots of 8
+ * KiB, written in turn and in place, each one line:
+ *
+ *   tai-signer/1 <generation> <vkey> <origin> <shard> <size> <root hex> <frontier hex, or -> <SHA-256 of the line so
+ * far>\n
+ *
+ * A write torn by a crash leaves the other slot, which is the one that was published last. */
+#ifndef TAI_ANDON_SIGNER_MEMORY_H
+#define TAI_ANDON_SIGNER_MEMORY_H
+
+#include "andon/merkle.h"
+#include "andon/note.h"
+
+struct signer_memory {
+    char *path;
+    int fd; /* -1: not open; the next write makes the file anew */
+    uint64_t generation;
+    char *vkey;
+    char *origin;
+    uint32_t shard;
+};
+
+void signer_memory_init(struct signer_memory *memory, const char *path, const char *vkey, const char *origin,
+                        uint32_t shard);
+void signer_memory_done(struct signer_memory *memory);
+
+/* 0, -ENOENT if there is no file yet; -EUCLEAN if no slot is whole; -EKEYREJECTED if it belongs to another key, origin
+ * or shard. */
+must_check int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, struct merkle *ret,
+                                  struct error *err);
+/* Returns once the record is on disk. After a failure the old record still holds, and the next write starts a new file:
+ * what a failed fsync left in this one is unknown. */
+must_check int signer_memory_store(struct signer_memory *memory, struct hasher *hasher, const struct merkle *tree,
+                                   struct error *err);
+
+#endif

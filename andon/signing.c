@@ -1,0 +1,206 @@
+/* A mailbox of one slot per shard and direction between the loop and the signing thread. */
+#include "andon/signing.h"
+
+#include "common/mem.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { NOTE_ROOM = 4096 };
+
+struct slot {
+    bool waiting; /* tree is to be signed */
+    bool running;
+    bool ready; /* the result below is to be delivered */
+    struct merkle tree;
+    uint64_t size;
+    int code;
+    struct buf note;
+    struct error err;
+};
+
+struct signing {
+    struct signing_options options;
+    pthread_t thread;
+    pthread_mutex_t lock; /* the slots and stop */
+    pthread_cond_t wake;
+    bool stop;
+    struct slot *slots;
+    uint32_t turn; /* where the next search for work begins, so that no shard starves */
+    int fd;        /* eventfd: results are ready */
+    struct event *event;
+};
+
+static struct slot *next_waiting(struct signing *signing, uint32_t *ret_shard)
+{
+    for (uint32_t i = 0; i < signing->options.shards; i++) {
+        uint32_t shard = (signing->turn + i) % signing->options.shards;
+        struct slot *slot = &signing->slots[shard];
+        if (slot->waiting && !slot->ready) {
+            signing->turn = shard + 1;
+            *ret_shard = shard;
+            return slot;
+        }
+    }
+    return NULL;
+}
+
+/* With the lock held, given up while signing. */
+static void sign_slot(struct signing *signing, struct slot *slot, uint32_t shard)
+{
+    struct merkle tree = slot->tree;
+    struct buf note;
+    struct error err = {0};
+    slot->waiting = false;
+    slot->running = true;
+    pthread_mutex_unlock(&signing->lock);
+    buf_init(&note, NOTE_ROOM);
+    int code = signer_sign(signing->options.signers[shard], &tree, &note, &err);
+    pthread_mutex_lock(&signing->lock);
+    slot->running = false;
+    slot->ready = true;
+    slot->code = code;
+    slot->size = tree.size;
+    slot->err = err;
+    buf_done(&slot->note);
+    slot->note = note;
+    uint64_t one = 1;
+    ssize_t ignored = write(signing->fd, &one, sizeof(one)); /* fails only when the counter is full: readable anyway */
+    (void)ignored;
+}
+
+static void *run(void *arg)
+{
+    struct signing *signing = arg;
+    pthread_mutex_lock(&signing->lock);
+    while (!signing->stop) {
+        uint32_t shard;
+        struct slot *slot = next_waiting(signing, &shard);
+        if (slot)
+            sign_slot(signing, slot, shard);
+        else
+            pthread_cond_wait(&signing->wake, &signing->lock);
+    }
+    pthread_mutex_unlock(&signing->lock);
+    return NULL;
+}
+
+static void deliver(struct signing *signing, uint32_t shard)
+{
+    const struct signing_options *options = &signing->options;
+    pthread_mutex_lock(&signing->lock);
+    struct slot *slot = &signing->slots[shard];
+    bool ready = slot->ready;
+    struct buf note = slot->note;
+    struct error err = slot->err;
+    int code = slot->code;
+    uint64_t size = slot->size;
+    if (ready) {
+        slot->ready = false;
+        buf_init(&slot->note, NOTE_ROOM);
+        if (slot->waiting)
+            pthread_cond_signal(&signing->wake);
+    }
+    pthread_mutex_unlock(&signing->lock);
+    if (!ready)
+        return;
+    if (code)
+        options->failed(options->ctx, shard, code, &err);
+    else
+        options->signed_(options->ctx, shard, size, buf_span(&note));
+    buf_done(&note);
+}
+
+static void on_results(evutil_socket_t fd, short what, void *arg)
+{
+    struct signing *signing = arg;
+    uint64_t count;
+    ssize_t ignored = read(fd, &count, sizeof(count));
+    (void)ignored;
+    (void)what;
+    for (uint32_t i = 0; i < signing->options.shards; i++)
+        deliver(signing, i);
+}
+
+/* Signals are the business of the thread that runs the loop. */
+static int start_thread(struct signing *signing)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int r = pthread_create(&signing->thread, NULL, run, signing);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return -r;
+}
+
+static void release(struct signing *signing)
+{
+    if (signing->event)
+        event_free(signing->event);
+    if (signing->fd >= 0)
+        close(signing->fd);
+    for (uint32_t i = 0; i < signing->options.shards; i++)
+        buf_done(&signing->slots[i].note);
+    free(signing->slots);
+    pthread_cond_destroy(&signing->wake);
+    pthread_mutex_destroy(&signing->lock);
+    free(signing);
+}
+
+int signing_new(const struct signing_options *options, struct signing **ret, struct error *err)
+{
+    struct signing *signing = xcalloc(1, sizeof(*signing));
+    signing->options = *options;
+    signing->slots = xcalloc(options->shards, sizeof(*signing->slots));
+    for (uint32_t i = 0; i < options->shards; i++)
+        buf_init(&signing->slots[i].note, NOTE_ROOM);
+    pthread_mutex_init(&signing->lock, NULL);
+    pthread_cond_init(&signing->wake, NULL);
+    signing->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = signing->fd < 0 ? -errno : 0;
+    if (!r) {
+        signing->event = event_new(options->base, signing->fd, EV_READ | EV_PERSIST, on_results, signing);
+        r = signing->event && event_add(signing->event, NULL) == 0 ? start_thread(signing) : -ENOMEM;
+    }
+    if (r) {
+        release(signing);
+        return error_set(err, r, "cannot start the signing thread: %s", error_text(r));
+    }
+    *ret = signing;
+    return 0;
+}
+
+void signing_free(struct signing *signing)
+{
+    if (!signing)
+        return;
+    pthread_mutex_lock(&signing->lock);
+    signing->stop = true;
+    pthread_cond_signal(&signing->wake);
+    pthread_mutex_unlock(&signing->lock);
+    pthread_join(signing->thread, NULL);
+    release(signing);
+}
+
+void signing_submit(struct signing *signing, uint32_t shard, const struct merkle *tree)
+{
+    pthread_mutex_lock(&signing->lock);
+    struct slot *slot = &signing->slots[shard];
+    slot->tree = *tree;
+    slot->waiting = true;
+    pthread_cond_signal(&signing->wake);
+    pthread_mutex_unlock(&signing->lock);
+}
+
+bool signing_busy(struct signing *signing, uint32_t shard)
+{
+    pthread_mutex_lock(&signing->lock);
+    const struct slot *slot = &signing->slots[shard];
+    bool busy = slot->waiting || slot->running || slot->ready;
+    pthread_mutex_unlock(&signing->lock);
+    return busy;
+}
