@@ -68,7 +68,7 @@ enum column {
  */
 /* clang-format off */
 static const uint8_t table[GOVERNOR_STATE_COUNT][COLUMN_COUNT] = {
-    /*                         signal  signal! activ.  lost  refund+ refund- succeed. failed boot_t.  quota_r. brk_r. halt     resume  reset_q. */
+    /*                           signal  signal! activ.  lost  refund+ refund- succeed. fail. boot_t.  quota_r brk_r halt     resume  reset_q */
     [GOVERNOR_BOOT] =           {WAIT,   WAIT,   TARGET, DEGR, COMPLY, STAY,   LATE,    LATE, BOOTOUT, NONE,   NONE, HALT,    STAY,   STAY},
     [GOVERNOR_ACTIVE] =         {DECIDE, DECIDE, TARGET, DEGR, COMPLY, STAY,   LATE,    LATE, NONE,    TARGET, NONE, HALT,    STAY,   STAY},
     [GOVERNOR_ACTION_PENDING] = {WAIT,   WAIT,   STAY,   STAY, STAY,   STAY,   SUCCEED, FAIL, NONE,    STAY,   NONE, HALTACT, STAY,   STAY},
