@@ -10,7 +10,7 @@ enum { HEADER_ROOM = 4096 /* of a frame, for its header line */ };
 
 void frames_init(struct frames *frames, uint32_t partitions)
 {
-    *frames = (struct frames){.partitions = partitions};
+    *frames = (struct frames){.partitions = partitions, .flights = {&frames->flights, &frames->flights}};
     frames->lanes = xcalloc(partitions, sizeof(*frames->lanes));
     frames->used = xcalloc(partitions, sizeof(*frames->used));
 }
@@ -23,11 +23,10 @@ void frames_done(struct frames *frames)
     }
     free(frames->lanes);
     free(frames->used);
-    for (struct flight *flight = frames->flights, *next; flight; flight = next) {
-        next = flight->next;
-        free(flight);
+    for (struct flight_link *link = frames->flights.next, *next; link != &frames->flights; link = next) {
+        next = link->next;
+        free(link);
     }
-    *frames = (struct frames){0};
 }
 
 /* Only the turns of the tide are logged, not every frame. A full queue is no failure. */
@@ -50,12 +49,8 @@ static void note_status(struct ingress *ingress, int status)
 static void flight_end(struct ingress *ingress, struct flight *flight, int status)
 {
     struct frames *frames = &ingress->frames;
-    if (flight->prev)
-        flight->prev->next = flight->next;
-    else
-        frames->flights = flight->next;
-    if (flight->next)
-        flight->next->prev = flight->prev;
+    flight->link.prev->next = flight->link.next;
+    flight->link.next->prev = flight->link.prev;
     frames->in_flight--;
     note_status(ingress, status);
     for (uint32_t i = 0; i < flight->count; i++)
@@ -75,12 +70,10 @@ static void publish(struct ingress *ingress, uint32_t partition)
     size_t owners_size = lane->count * sizeof(*lane->owners);
     struct flight *flight = xmalloc(sizeof(*flight) + owners_size);
     flight->count = lane->count;
-    flight->prev = NULL;
-    flight->next = frames->flights;
     memcpy(flight->owners, lane->owners, owners_size);
-    if (flight->next)
-        flight->next->prev = flight;
-    frames->flights = flight;
+    flight->link = (struct flight_link){&frames->flights, frames->flights.prev};
+    frames->flights.prev->next = &flight->link;
+    frames->flights.prev = &flight->link;
     frames->in_flight++;
     lane->count = 0;
     lane->bytes = 0;

@@ -72,10 +72,14 @@ struct lane {
     size_t bytes;
 };
 
+struct flight_link {
+    struct flight_link *next;
+    struct flight_link *prev;
+};
+
 /* A published frame without an answer. */
 struct flight {
-    struct flight *next;
-    struct flight *prev;
+    struct flight_link link; /* first: a link is its flight */
     uint32_t count;
     struct owner owners[];
 };
@@ -85,7 +89,7 @@ struct frames {
     uint32_t partitions;
     uint32_t *used; /* partitions with signals, in the order they got their first */
     uint32_t used_count;
-    struct flight *flights;
+    struct flight_link flights; /* a ring, this is its head */
     uint32_t in_flight;
     bool failing; /* the last answer but for a full queue was a failure */
     int64_t failed_at_us;

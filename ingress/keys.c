@@ -67,23 +67,22 @@ static const struct key *find_by_tenant(const struct keys *keys, struct span ten
     return found;
 }
 
-static int select_key(const struct keys *keys, const struct key_claim *claim, struct span tenant_id,
-                      const struct key **ret, struct error *err)
+/* NULL with err saying why. */
+static const struct key *select_key(const struct keys *keys, const struct key_claim *claim, struct span tenant_id,
+                                    struct error *err)
 {
-    const struct key *key;
     if (claim->key_id.ptr) {
-        key = find_by_id(keys, claim->key_id);
-        if (!key)
-            return error_set(err, -EACCES, "X-Key-Id names no key of this server");
-    } else if (keys->count == 1) {
-        key = &keys->items[0];
-    } else {
-        key = tenant_id.ptr ? find_by_tenant(keys, tenant_id) : NULL;
-        if (!key)
-            return error_set(err, -EACCES, "X-Key-Id is missing: this server has several keys, so name yours");
+        const struct key *named = find_by_id(keys, claim->key_id);
+        if (!named)
+            (void)error_set(err, -EACCES, "X-Key-Id names no key of this server");
+        return named;
     }
-    *ret = key;
-    return 0;
+    if (keys->count == 1)
+        return &keys->items[0];
+    const struct key *only = tenant_id.ptr ? find_by_tenant(keys, tenant_id) : NULL;
+    if (!only)
+        (void)error_set(err, -EACCES, "X-Key-Id is missing: this server has several keys, so name yours");
+    return only;
 }
 
 static bool decode_signature(struct span text, uint8_t ret[SHA256_SIZE])
@@ -101,13 +100,12 @@ int keys_verify(const struct keys *keys, const struct key_claim *claim, struct s
 {
     uint8_t sent[SHA256_SIZE];
     uint8_t expected[SHA256_SIZE];
-    const struct key *key = NULL;
     if (!claim->signature.ptr)
         return error_set(err, -EACCES,
                          "X-Signature is missing: send the hex HMAC-SHA256 of the body with your key's secret");
-    int rc = select_key(keys, claim, tenant_id, &key, err);
-    if (rc)
-        return rc;
+    const struct key *key = select_key(keys, claim, tenant_id, err);
+    if (!key)
+        return -EACCES;
     if (!decode_signature(claim->signature, sent))
         return error_set(err, -EACCES,
                          "X-Signature must be 64 hexadecimal digits, with or without sha256= before them");

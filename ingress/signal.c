@@ -108,7 +108,8 @@ static bool take_sku(struct reading *r, const struct json_node *value)
 
 static bool take_tenant(struct reading *r, const struct json_node *value)
 {
-    return take_name(r, value, &r->signal->tenant_id, TENANT_MAX, TENANT_CHAR) && r->signal->tenant_id.ptr[0] != '_';
+    struct span *tenant = &r->signal->tenant_id;
+    return take_name(r, value, tenant, TENANT_MAX, TENANT_CHAR) && tenant->ptr && tenant->ptr[0] != '_';
 }
 
 static bool take_type(struct reading *r, const struct json_node *value)

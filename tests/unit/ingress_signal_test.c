@@ -247,14 +247,17 @@ Test(signal, long_unknown_names_are_cut_at_a_character)
 {
     struct rig rig;
     rig_init(&rig);
-    char text[400] = "{\"x";
+    struct buf text;
+    buf_init(&text, 1024);
+    buf_add_str(&text, "{\"x");
     for (int i = 0; i < 100; i++)
-        strcat(text, "\xc3\xa4");
-    strcat(text, "\":1}");
-    cr_assert_eq(read_text(&rig, span_of(text)), -EINVAL);
+        buf_add_str(&text, "\xc3\xa4");
+    buf_add_str(&text, "\":1}");
+    cr_assert_eq(read_text(&rig, buf_span(&text)), -EINVAL);
     const char *dots = strstr(rig.err.text, "...");
     cr_assert_not_null(dots);
     cr_assert_eq((unsigned char)dots[-1], 0xa4, "a whole character precedes the cut");
+    buf_done(&text);
     rig_done(&rig);
 }
 
@@ -292,15 +295,17 @@ Test(signal, long_escaped_texts_are_refused)
 {
     struct rig rig;
     rig_init(&rig);
-    char *members = calloc(1, 40000);
-    strcpy(members, "\"id\":\"abc\\u0064");
-    memset(members + strlen(members), 'x', 30000);
-    strcat(members, "\"");
-    char *text = with(members);
+    struct buf members;
+    buf_init(&members, 1 << 16);
+    buf_add_str(&members, "\"id\":\"abc\\u0064");
+    for (int i = 0; i < 30000; i++)
+        buf_add_char(&members, 'x');
+    buf_add_char(&members, '"');
+    char *text = with(buf_cstr(&members));
     cr_assert_eq(read_text(&rig, span_of(text)), -EINVAL);
     cr_assert_not_null(strstr(rig.err.text, ": id must be"));
     free(text);
-    free(members);
+    buf_done(&members);
     rig_done(&rig);
 }
 
