@@ -112,7 +112,7 @@ void *list_add(struct list *list, struct arena *arena, size_t size); /* a zeroed
 /* signals.c: rows of signals */
 #define SIGNAL_COLUMNS                                                                                                 \
     "tenant, id, entitlement, redrive, conflict, sha256, status, reason, accepted_at, changed_at, outcomes, line, due"
-void signal_read(struct row *row, struct signal_row *ret);       /* reads SIGNAL_COLUMNS */
+void signal_row_read(struct row *row, struct signal_row *ret);   /* reads SIGNAL_COLUMNS */
 void signal_read_bytes(struct row *row, struct signal_row *ret); /* reads "envelope, bytes" */
 must_check int signals_write(struct db_conn *conn, struct store_commit *request);
 

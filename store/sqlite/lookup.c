@@ -129,7 +129,7 @@ static int load_acting(struct db_conn *conn, struct store_load *request)
     while ((rc = db_step(stmt)) == 1) {
         struct signal_row *item = list_add(&list, &request->req.arena, sizeof(*item));
         struct row row = row_of(stmt, &request->req.arena);
-        signal_read(&row, item);
+        signal_row_read(&row, item);
         signal_read_bytes(&row, item);
         if ((rc = row_check(&row, &request->req)) < 0)
             return rc;

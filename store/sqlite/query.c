@@ -10,7 +10,7 @@ static int read_signal(sqlite3_stmt *stmt, struct store_signal *request, struct 
                        uint32_t *ret_partition)
 {
     struct row row = row_of(stmt, &request->req.arena);
-    signal_read(&row, ret);
+    signal_row_read(&row, ret);
     *ret_partition = (uint32_t)row_int(&row, 0, STORE_PARTITIONS_MAX - 1);
     int rc = row_check(&row, &request->req);
     sqlite3_reset(stmt);

@@ -65,7 +65,7 @@ static void read_conflict(struct row *row, struct signal_row *ret)
     ret->conflict = len != 0;
 }
 
-void signal_read(struct row *row, struct signal_row *ret)
+void signal_row_read(struct row *row, struct signal_row *ret)
 {
     *ret = (struct signal_row){0};
     ret->identity.tenant_id = row_text(row, STORE_ID_MAX);

@@ -16,7 +16,7 @@ int waiting_run(struct db_conn *conn, struct op *op)
     while ((rc = db_step(stmt)) == 1) {
         struct signal_row *item = list_add(&list, &request->req.arena, sizeof(*item));
         struct row row = row_of(stmt, &request->req.arena);
-        signal_read(&row, item);
+        signal_row_read(&row, item);
         signal_read_bytes(&row, item);
         if ((rc = row_check(&row, &request->req)) < 0)
             return rc;
@@ -66,7 +66,7 @@ static int due_rows(struct db_conn *conn, struct store_due *request, struct list
     while ((rc = db_step(stmt)) == 1) {
         struct row row = row_of(stmt, &request->req.arena);
         struct signal_row item;
-        signal_read(&row, &item);
+        signal_row_read(&row, &item);
         if ((rc = row_check(&row, &request->req)) < 0)
             return rc;
         if (item.due_ms > request->clock_ms || list->count == request->limit) {
