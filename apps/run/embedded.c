@@ -32,6 +32,7 @@ struct embedded {
     struct latch *drained;
     struct error *err; /* of the start under way */
     char worker[64];
+    char status_url[128];
     int lock_fd;
 };
 
@@ -80,15 +81,14 @@ static int start_jidoka(void *ctx)
 static int start_ingress(void *ctx)
 {
     struct embedded *e = ctx;
-    char status_url[128];
     const struct config_address *andon = &e->config->andon.listen;
-    snprintf(status_url, sizeof(status_url), strchr(andon->host, ':') ? "http://[%s]:%u" : "http://%s:%u", andon->host,
-             andon_port(e->andon));
+    snprintf(e->status_url, sizeof(e->status_url), strchr(andon->host, ':') ? "http://[%s]:%u" : "http://%s:%u",
+             andon->host, andon_port(e->andon));
     struct ingress_options options = {.base = loop_base(e->ingress_loop),
                                       .config = &e->config->ingress,
                                       .kanban = &e->config->kanban,
                                       .queue = e->queue,
-                                      .status_url = status_url,
+                                      .status_url = e->status_url,
                                       .clock = &clock_system,
                                       .log = &e->log[0],
                                       .metrics = e->metrics};
