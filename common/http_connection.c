@@ -131,9 +131,6 @@ static void finish(struct http_connection *c)
         http_connection_close(c);
         return;
     }
-    if (c->request)
-        http_request_release(c->request);
-    c->request = NULL;
     if (c->fd >= 0)
         shutdown(c->fd, SHUT_WR);
     watch_read(c, true);

@@ -1,4 +1,4 @@
-/* Inside the HTTP server; included by common/http_*.c only.
+/* Inside the HTTP server; included by common/http_*.c and by a test that lowers a cap.
  *
  *   http_server.c      life of a server, one coarse timer, drain    http_listen.c  accepting, the connection cap
  *   http_connection.c  one connection: the only part that touches its socket; moves it between phases
@@ -204,6 +204,7 @@ struct http_server {
     unsigned pool_count;
     unsigned orphans; /* requests whose client has gone, handler pending */
     size_t buffered;  /* capacity of request buffers beyond HTTP_READ_MAX each */
+    size_t buffered_max;
     struct buf spare_out;
 };
 

@@ -43,40 +43,49 @@ static void open_spare(struct http_server *server)
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* No descriptor is left for the connection that waits: an idle one gives way, or the spare descriptor is lent to refuse
- * it. False if accepting must pause. */
-static bool out_of_descriptors(struct http_server *server)
+static int accept_one(struct http_server *server, bool *ret_loopback)
 {
-    if (server->lists[PHASE_IDLE].first) {
-        http_connection_close(server->lists[PHASE_IDLE].first);
-        return true;
-    }
-    if (server->spare_fd < 0)
-        return false;
-    close(server->spare_fd);
-    int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-    if (fd >= 0)
-        close(fd);
-    open_spare(server);
-    return server->spare_fd >= 0;
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+    int fd = accept4(server->listen_fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    *ret_loopback = is_loopback(&address);
+    return fd;
 }
 
+/* accept(2) says EMFILE whether a connection waits or not: the spare descriptor finds out, and an idle connection gives
+ * way to the newcomer, who is refused if there is none. 0, or what accept said. */
+static int accept_without_descriptors(struct http_server *server)
+{
+    bool loopback = false;
+    if (server->spare_fd < 0)
+        return -EMFILE;
+    close(server->spare_fd);
+    int fd = accept_one(server, &loopback);
+    struct http_connection *idle = server->lists[PHASE_IDLE].first;
+    if (fd >= 0 && idle) {
+        http_connection_close(idle);
+        http_connection_new(server, fd, loopback);
+    } else if (fd >= 0) {
+        close(fd);
+    }
+    open_spare(server);
+    return server->spare_fd < 0 ? -EMFILE : fd < 0 ? fd : 0;
+}
+
+/* True if accepting may go on at once. */
 static bool accept_failed(struct http_server *server, int error)
 {
-    switch (error) {
-    case EAGAIN:
-        return false;
-    case EMFILE:
-    case ENFILE:
-        if (out_of_descriptors(server))
+    if (error == -EMFILE || error == -ENFILE) {
+        error = accept_without_descriptors(server);
+        if (error == 0)
             return true;
-        break;
-    case ENOBUFS:
-    case ENOMEM:
-        break;
-    default: /* the connection's own trouble, accept(2) */
-        return true;
     }
+    if (error == -EAGAIN)
+        return false;
+    if (error != -EMFILE && error != -ENFILE && error != -ENOBUFS && error != -ENOMEM)
+        return true; /* the connection's own trouble, accept(2) */
     http_server_pause_accept(server);
     return false;
 }
@@ -84,21 +93,21 @@ static bool accept_failed(struct http_server *server, int error)
 static void on_acceptable(evutil_socket_t listen_fd, short what, void *arg)
 {
     struct http_server *server = arg;
+    (void)listen_fd;
     (void)what;
     http_server_now(server);
     if (server->spare_fd < 0)
         open_spare(server);
     for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage address;
-        socklen_t len = sizeof(address);
-        int fd = accept4(listen_fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        bool loopback = false;
+        int fd = accept_one(server, &loopback);
         if (fd < 0) {
-            if (!accept_failed(server, errno))
+            if (!accept_failed(server, fd))
                 return;
         } else if (server->stats.connections_open >= server->limits.connections && !make_room(server)) {
             close(fd);
         } else {
-            http_connection_new(server, fd, is_loopback(&address));
+            http_connection_new(server, fd, loopback);
         }
     }
 }
@@ -122,11 +131,14 @@ static int open_socket(const struct addrinfo *where, int *ret_fd)
 
 static uint16_t bound_port(int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address = {.v6 = {0}};
     socklen_t len = sizeof(address);
-    getsockname(fd, (struct sockaddr *)&address, &len);
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    getsockname(fd, &address.any, &len);
+    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 }
 
 int http_listen(struct http_server *server, const struct http_options *options, struct error *err)

@@ -435,8 +435,6 @@ enum http_progress http_parse(struct http_request *req)
         return HTTP_DONE;
     case STAGE_CHUNKS:
         return http_chunks_parse(req);
-    case STAGE_COMPLETE:
-        return HTTP_DONE;
     default:
         return HTTP_BAD;
     }

@@ -90,7 +90,7 @@ void http_request_next(struct http_request *req)
 static bool grow(struct http_request *req, size_t need)
 {
     size_t cap = req->cap * 2 < need ? req->cap * 2 : need;
-    if (cap > HTTP_READ_MAX && req->server->buffered + cap - req->cap > HTTP_BUFFERED_MAX)
+    if (cap > HTTP_READ_MAX && req->server->buffered + cap - req->cap > req->server->buffered_max)
         return false;
     resize(req, cap);
     return true;

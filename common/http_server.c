@@ -121,6 +121,7 @@ int http_server_setup(struct http_server *server, const struct http_options *opt
         .ctx = options->ctx,
         .observer = options->observer,
         .server_name = options->server_name ? xstrdup(options->server_name) : NULL,
+        .buffered_max = HTTP_BUFFERED_MAX,
         .listen_fd = -1,
         .spare_fd = -1,
     };

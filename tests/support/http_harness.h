@@ -5,6 +5,7 @@
 #define TAI_TESTS_HTTP_HARNESS_H
 
 #include "common/http.h"
+#include "common/loop.h"
 #include "common/mem.h"
 
 #include <arpa/inet.h>
@@ -153,7 +154,7 @@ static inline void harness_start(struct harness *h, const struct http_options *o
     h->options = options ? *options : harness_options(h);
     h->options.ctx = h;
     h->options.clock = &h->clock.clock;
-    h->options.base = h->base = event_base_new();
+    h->options.base = h->base = loop_base_new();
     h->big = xcalloc(1, BIG_BODY);
     struct error err = {{0}};
     cr_assert_eq(http_server_new(&h->options, &h->server, &err), 0, "%s", err.text);
@@ -344,7 +345,7 @@ static inline int ask(struct harness *h, struct span request, struct buf *text)
 
 static inline bool has_text(struct span text, const char *part)
 {
-    return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
+    return text.ptr && memmem(text.ptr, text.len, part, strlen(part)) != NULL;
 }
 
 /* The status of the first answer when the bytes come in two pieces, without sockets; the text that came goes to out. */

@@ -2,8 +2,6 @@
  * descriptors, and that an idle server has no timer. */
 #include "support/http_harness.h"
 
-#include <sys/resource.h>
-
 /* A request with a body of so many bytes, announced by length. */
 static int post(struct harness *h, size_t len)
 {
@@ -326,57 +324,6 @@ Test(http_limits, begun_requests_make_room_pending_ones_do_not)
     client_close(&begun);
     client_close(&third);
     client_close(&fourth);
-    harness_stop(&h);
-}
-
-static unsigned turns_in_ms(struct harness *h, int ms)
-{
-    unsigned turns = 0;
-    struct timeval step = {0, 1000};
-    for (int64_t end = real_ms() + ms; real_ms() < end; turns++) {
-        event_base_loopexit(h->base, &step);
-        event_base_loop(h->base, EVLOOP_ONCE);
-    }
-    return turns;
-}
-
-Test(http_limits, running_out_of_descriptors)
-{
-    struct harness h;
-    harness_start(&h, NULL);
-    struct client c[4] = {0};
-    for (int i = 0; i < 2; i++) {
-        c[i] = client_open(&h);
-        client_say(&h, &c[i], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-        pump(&h);
-    }
-    /* Descriptors for the clients' own ends only. */
-    for (int i = 2; i < 4; i++)
-        c[i].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int next = dup(0);
-    close(next);
-    struct rlimit old, tight;
-    getrlimit(RLIMIT_NOFILE, &old);
-    tight = (struct rlimit){(rlim_t)next, old.rlim_max};
-    setrlimit(RLIMIT_NOFILE, &tight);
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons(http_server_port(h.server)),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    for (int i = 2; i < 4; i++) {
-        buf_init(&c[i].in, 1 << 20);
-        cr_assert_eq(connect(c[i].fd, (struct sockaddr *)&to, sizeof(to)), 0);
-        fcntl(c[i].fd, F_SETFL, O_NONBLOCK);
-        cr_expect(client_closed(&h, &c[i]) || c[i].reset, "refused by the spare descriptor");
-    }
-    cr_expect_lt(turns_in_ms(&h, 50), 100, "the loop must not spin");
-    setrlimit(RLIMIT_NOFILE, &old);
-    cr_expect_eq(ask(&h, SPAN("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"), NULL), 200, "recovered");
-    for (unsigned i = 0; i < h.held_count; i++)
-        http_reply(h.held[i], 200, NULL, SPAN("late"));
-    for (int i = 0; i < 2; i++)
-        cr_expect_eq(client_answer(&h, &c[i]).status, 200);
-    for (int i = 0; i < 4; i++)
-        client_close(&c[i]);
     harness_stop(&h);
 }
 
