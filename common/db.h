@@ -1,10 +1,10 @@
-/* One thread that owns one SQLite connection and group-commits everybody's work: each turn takes all queued jobs, runs the
- * reads first, then every write in its own savepoint of one transaction, one COMMIT (one fsync) for all. A job's `done`
- * runs on the thread that submitted it, after that COMMIT (or the failure). Knows no domain words.
+/* One thread that owns one SQLite connection and group-commits everybody's work: each turn takes all queued jobs, runs
+ * the reads first, then every write in its own savepoint of one transaction, one COMMIT (one fsync) for all. A job's
+ * `done` runs on the thread that submitted it, after that COMMIT (or the failure). Knows no domain words.
  *
  * SQLite 3.40.1 lacks the WAL-reset fix, so no second connection ever writes or checkpoints the file. An fsync failure
- * cannot be retried: the thread aborts the process; what was acknowledged is on disk, the rest is sent again. A full disk
- * (SQLITE_FULL) fails that turn's writes with -ENOSPC and goes on. */
+ * cannot be retried: the thread aborts the process; what was acknowledged is on disk, the rest is sent again. A full
+ * disk (SQLITE_FULL) fails that turn's writes with -ENOSPC and goes on. */
 #ifndef TAI_COMMON_DB_H
 #define TAI_COMMON_DB_H
 
@@ -18,10 +18,11 @@ struct db;      /* the thread; shared by all mailboxes */
 struct db_port; /* one per submitting thread: where completions arrive */
 
 struct db_options {
-    const char *path;          /* file; created if absent, mode 0600 */
-    const char *const *schema; /* SQL scripts, one per version; PRAGMA user_version counts those applied; NULL-terminated */
-    bool sync;                 /* false only for tests and benchmarks: synchronous=OFF */
-    const char *vfs;           /* or NULL */
+    const char *path; /* file; created if absent, mode 0600 */
+    const char *const
+        *schema;     /* SQL scripts, one per version; PRAGMA user_version counts those applied; NULL-terminated */
+    bool sync;       /* false only for tests and benchmarks: synchronous=OFF */
+    const char *vfs; /* or NULL */
 };
 
 must_check int db_open(const struct db_options *options, struct db **ret, struct error *err);
@@ -38,13 +39,13 @@ void db_stats(struct db *db, struct db_stats *ret); /* any thread */
 must_check int db_port_open(struct db *db, struct db_port **ret, struct error *err);
 /* Waits for jobs under way; their completions are dropped. Not from within a callback of the port. */
 void db_port_close(struct db_port *port);
-int db_port_fd(const struct db_port *port); /* readable when db_port_dispatch has something to do */
+int db_port_fd(const struct db_port *port);  /* readable when db_port_dispatch has something to do */
 void db_port_dispatch(struct db_port *port); /* runs the done callbacks that have arrived */
 void db_port_wake(struct db_port *port);     /* any thread: makes the fd readable */
 
-/* Statements are prepared once per db and slot: db_stmt(conn, "SQL") in a job returns it reset and unbound. sql must be a
- * string literal: it is cached by its address. SQL that does not compile aborts. When the job returns, statements are reset
- * and bindings dropped. NULL (which sqlite3_bind_…, db_run and db_step take) if the file is damaged. */
+/* Statements are prepared once per db and slot: db_stmt(conn, "SQL") in a job returns it reset and unbound. sql must be
+ * a string literal: it is cached by its address. SQL that does not compile aborts. When the job returns, statements are
+ * reset and bindings dropped. NULL (which sqlite3_bind_…, db_run and db_step take) if the file is damaged. */
 struct db_conn;
 sqlite3_stmt *db_stmt(struct db_conn *conn, const char *sql);
 sqlite3 *db_handle(struct db_conn *conn);
@@ -67,8 +68,9 @@ struct db_job {
 };
 void db_submit(struct db_port *port, struct db_job *job);
 
-/* Called on the database thread after a COMMIT in which a job called db_notify(conn, channel); posts `wake` to the port. */
-void db_notify(struct db_conn *conn, unsigned channel);                    /* channel 0..31, in a job */
+/* Called on the database thread after a COMMIT in which a job called db_notify(conn, channel); posts `wake` to the
+ * port. */
+void db_notify(struct db_conn *conn, unsigned channel); /* channel 0..31, in a job */
 void db_listen(struct db_port *port, unsigned channel, void (*wake)(void *ctx), void *ctx); /* one listener per port */
 
 #endif

@@ -147,7 +147,7 @@ sqlite3_stmt *db_stmt(struct db_conn *conn, const char *sql)
         sqlite3_clear_bindings(slot->stmt);
         return slot->stmt;
     }
-    mem_grow(&conn->used, &conn->used_cap, conn->used_count + 1, sizeof(*conn->used));
+    mem_grow(&conn->used, &conn->used_cap, conn->used_count + 1, sizeof(void *));
     conn->used[conn->used_count++] = slot->stmt;
     slot->job = conn->job;
     return slot->stmt;

@@ -86,6 +86,14 @@ static bool number_signed(struct cursor *c, const char *what, int64_t *ret)
     return true;
 }
 
+/* 0–15 for 0–9 and a–f, more for everything else: hex_decode of common takes capitals too. */
+static unsigned nibble(char c)
+{
+    unsigned digit = (unsigned)(unsigned char)c - '0';
+    unsigned letter = (unsigned)(unsigned char)c - 'a';
+    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
+}
+
 static bool voids(struct cursor *c, struct frame_header *header)
 {
     uint64_t last = 0;
@@ -105,15 +113,17 @@ static bool voids(struct cursor *c, struct frame_header *header)
 
 static bool boot_id(struct cursor *c, char ret[17])
 {
-    struct span text;
-    if (!string(c, 16, 16, "a boot id of 16 hex digits", &text))
-        return false;
+    if ((size_t)(c->end - c->at) < 16)
+        return fail(c, "a boot id of 16 hex digits");
+    unsigned all = 0;
     for (size_t i = 0; i < 16; i++)
-        if (!((text.ptr[i] >= '0' && text.ptr[i] <= '9') || (text.ptr[i] >= 'a' && text.ptr[i] <= 'f')))
-            return fail(c, "a boot id of 16 hex digits");
-    memcpy(ret, text.ptr, 16);
+        all |= nibble(c->at[i]);
+    if (all > 15)
+        return fail(c, "a boot id of 16 hex digits");
+    memcpy(ret, c->at, 16);
     ret[16] = '\0';
-    return true;
+    c->at += 16;
+    return LITERAL(c, "\"");
 }
 
 static bool header_line(struct cursor *c, struct frame_header *header)
@@ -126,14 +136,6 @@ static bool header_line(struct cursor *c, struct frame_header *header)
            number_signed(c, "accepted_at", &header->accepted_at_ms) && LITERAL(c, ",\"confirmed\":") &&
            number(c, header->sequence - 1, "confirmed below the sequence", &header->confirmed) &&
            LITERAL(c, ",\"void\":[") && voids(c, header);
-}
-
-/* 0–15 for 0–9 and a–f, more for everything else: hex_decode of common takes capitals too. */
-static unsigned nibble(char c)
-{
-    unsigned digit = (unsigned)(unsigned char)c - '0';
-    unsigned letter = (unsigned)(unsigned char)c - 'a';
-    return digit < 10 ? digit : letter < 6 ? letter + 10 : 16;
 }
 
 static bool hash(struct cursor *c, uint8_t ret[SHA256_SIZE])

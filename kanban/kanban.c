@@ -284,7 +284,7 @@ static void on_delivered(void *ctx, uint32_t partition, uint64_t tag, unsigned a
     }
     count(kanban->metrics.delivered, 1);
     count(kanban->metrics.redelivered, attempt > 1 ? 1 : 0);
-    if (status) {
+    if (status || !delivery->frame) {
         delivery->raw = (struct span){take_bytes, len};
         count(kanban->metrics.undecodable, 1);
     } else {

@@ -6,13 +6,11 @@
  * status; a settle or a read that failed is tried again after RETRY_US. A row that has vanished is delivered as an
  * empty frame, which is undecodable and thereby seen. */
 #include "common/clock.h"
-#include "common/db.h"
 #include "common/mem.h"
 #include "kanban/backend.h"
-#include "kanban/lanes.h"
+#include "kanban/sqlite_internal.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -382,13 +380,6 @@ static void wake(void *ctx)
     db_port_wake(((struct sqlite_link *)ctx)->port);
 }
 
-static void wait_dispatch(struct db_port *port)
-{
-    struct pollfd fd = {.fd = db_port_fd(port), .events = POLLIN};
-    (void)poll(&fd, 1, -1); /* interrupted: dispatch finds nothing and we come back */
-    db_port_dispatch(port);
-}
-
 static int link_open(struct kanban_backend *backend, const struct kanban_sink *sink, uint32_t prefetch,
                      struct kanban_link **ret, struct error *err)
 {
@@ -416,7 +407,7 @@ static void link_close(struct kanban_link *link)
     lanes_reader_free(self->reader);
     retry(self);
     while (self->under_way)
-        wait_dispatch(self->port);
+        sqlite_wait(self->port);
     db_port_close(self->port);
     pthread_mutex_destroy(&self->lock);
     free(self->retry.items); /* still not possible: these come again after a restart */
@@ -445,83 +436,19 @@ static const struct kanban_backend_ops sqlite_ops = {
     .free = sqlite_free,
 };
 
-/* Makes the table and finds what is in it. */
-struct restore {
-    struct db_job job;
-    struct sqlite *sqlite;
-    struct lane_frame *frames;
-    struct lane_frame **tail;
-    uint64_t last_no;
-    uint64_t signals;
-    uint64_t foreign; /* a partition that is not ours */
-    bool finished;
-    int status;
-};
-
-static int restore_run(struct db_conn *conn, struct db_job *job)
-{
-    struct restore *restore = (struct restore *)job;
-    int status = db_run(db_stmt(conn, "CREATE TABLE IF NOT EXISTS kanban_frames(no INTEGER PRIMARY KEY, "
-                                      "partition INTEGER NOT NULL, count INTEGER NOT NULL, body BLOB NOT NULL)"));
-    if (status)
-        return status;
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT no, partition, count, length(body) FROM kanban_frames ORDER BY no");
-    while ((status = db_step(stmt)) > 0) {
-        uint64_t partition = (uint64_t)sqlite3_column_int64(stmt, 1);
-        if (partition >= lanes_partitions(restore->sqlite->lanes)) {
-            restore->foreign = partition;
-            return -EINVAL;
-        }
-        struct lane_frame *frame = xcalloc(1, sizeof(*frame));
-        frame->no = restore->last_no = (uint64_t)sqlite3_column_int64(stmt, 0);
-        frame->partition = (uint32_t)partition;
-        frame->count = (uint32_t)sqlite3_column_int64(stmt, 2);
-        frame->len = (size_t)sqlite3_column_int64(stmt, 3);
-        restore->signals += frame->count;
-        *restore->tail = frame;
-        restore->tail = &frame->next;
-    }
-    return status;
-}
-
-static void restore_done(struct db_job *job, int status)
-{
-    struct restore *restore = (struct restore *)job;
-    restore->finished = true;
-    restore->status = status;
-    struct sqlite *self = restore->sqlite;
-    lanes_append(self->lanes, restore->frames);
-    if (status)
-        return;
-    lanes_depth_add(self->lanes, restore->signals);
-    atomic_store(&self->last_no, restore->last_no);
-}
-
 int kanban_sqlite_new(struct db *db, uint32_t partitions, struct kanban_backend **ret, struct error *err)
 {
-    struct db_port *port;
-    int status = db_port_open(db, &port, err);
-    if (status)
-        return status;
     struct sqlite *self = xcalloc(1, sizeof(*self));
     self->base.ops = &sqlite_ops;
     self->db = db;
     self->lanes = lanes_new(partitions, false);
-    struct restore restore = {.job = {.run = restore_run, .done = restore_done}, .sqlite = self};
-    restore.tail = &restore.frames;
-    db_submit(port, &restore.job);
-    while (!restore.finished)
-        wait_dispatch(port);
-    db_port_close(port);
-    if (!restore.status) {
-        *ret = &self->base;
-        return 0;
+    uint64_t last_no;
+    int status = sqlite_restore(db, self->lanes, &last_no, err);
+    if (status) {
+        sqlite_free(&self->base);
+        return status;
     }
-    sqlite_free(&self->base);
-    if (restore.foreign)
-        return error_set(err, restore.status,
-                         "the queue holds frames of partition %llu, but kanban.partitions is %u: start with the "
-                         "number it was made with, let the queue run empty, then change it",
-                         (unsigned long long)restore.foreign, partitions);
-    return error_set(err, restore.status, "cannot read the queue: %s", error_text(restore.status));
+    atomic_store(&self->last_no, last_no);
+    *ret = &self->base;
+    return 0;
 }
