@@ -173,6 +173,8 @@ static int check_signatures(struct span lines, struct span text, const struct no
             return bad(err, "a signature line is malformed");
         if (verdict == FORGED)
             return error_set(err, -EBADMSG, "checkpoint: the signature of %s does not verify", key->name);
+        if (verdict == VERIFIED && verified)
+            return bad(err, "it is signed twice by the same key");
         verified |= verdict == VERIFIED;
     }
     return verified ? 0 : error_set(err, -EBADMSG, "checkpoint: it is not signed by the key %s", key->vkey);
