@@ -83,7 +83,7 @@ static void end_acting(struct batch *batch, struct governor_entry *entry, const 
                           {arena_copy(&batch->arena, entitlement.ptr, entitlement.len), entitlement.len},
                           {arena_copy(&batch->arena, result->acting_id, id_len), id_len},
                           result->acting_redrive};
-    row_status(batch, change, status_of[result->acting], result->reason);
+    row_status(batch, change, status_of[result->acting], result->acting_reason);
     fields->signal_id = change->row.identity.id;
     fields->redrive = result->acting_redrive;
     fields->signal_sha256 = acting ? acting->sha256 : NULL;
@@ -91,6 +91,7 @@ static void end_acting(struct batch *batch, struct governor_entry *entry, const 
     if (fields->type != RECEIPT_ACTION_SUCCESS && fields->type != RECEIPT_ACTION_FAILURE) {
         struct receipt_fields extra = *fields;
         extra.type = RECEIPT_ACTION_FAILURE;
+        extra.reason = span_of(result->acting_reason);
         extra.after = NULL;
         extra.alert_count = 0;
         row_outcome(change, batch_outcome(batch, &extra));
@@ -125,8 +126,11 @@ static void end_signal(struct batch *batch, struct governor_entry *entry, const 
     if (status >= SIGNAL_EXECUTED)
         fields->ending = signal_status_names[status];
     row_status(batch, signal->change, status, result->reason);
-    if (result->disposition == SIGNAL_ACTS)
-        begin_acting(batch, entry, signal->signal);
+    if (result->disposition != SIGNAL_ACTS)
+        return;
+    if (signal->change->insert)
+        signal->change->row.line = batch->commit.next_line++;
+    begin_acting(batch, entry, signal->signal);
 }
 
 static void after_step(struct batch *batch, struct governor_entry *entry, const struct governor_result *result)

@@ -28,11 +28,8 @@ void batch_free(struct batch *batch)
         return;
     for (size_t i = 0; i < batch->delivery_count; i++)
         kanban_abandon(batch->partition->jidoka->kanban, batch->deliveries[i]);
-    for (size_t i = 0; i < batch->lookup.governor_count; i++)
-        if (batch->lookup.governors[i].found)
-            governor_record_done(&batch->lookup.governors[i].record);
+    partition_lookup_done(&batch->lookup);
     arena_done(&batch->arena);
-    arena_done(&batch->lookup.req.arena);
     arena_done(&batch->waiting.req.arena);
     arena_done(&batch->due.req.arena);
     arena_done(&batch->commit.req.arena);
@@ -42,7 +39,6 @@ void batch_free(struct batch *batch)
     free(batch->starts);
     free(batch->dirty);
     free(batch->lookup.signals);
-    free(batch->lookup.governors);
     free(batch->commit.signals);
     free(batch->commit.governors);
     free(batch->commit.outcomes);
@@ -51,15 +47,9 @@ void batch_free(struct batch *batch)
     free(batch);
 }
 
-void batch_again(struct batch *batch, void (*again)(struct batch *batch))
+bool batch_failed(struct store_request *request, int status, const char *event, void (*again)(struct batch *batch))
 {
-    struct timeval pause = {0, RETRY_MS * 1000};
-    batch->again = again;
-    event_add(batch->partition->retry, &pause);
-}
-
-bool batch_failed(struct batch *batch, int status, const char *event, void (*again)(struct batch *batch))
-{
+    struct batch *batch = request->ctx;
     struct partition *p = batch->partition;
     if (p->leaving) {
         partition_drop(p);
@@ -69,8 +59,12 @@ bool batch_failed(struct batch *batch, int status, const char *event, void (*aga
         return false;
     if (batch->attempts++ % 25 == 0)
         log_event(p->jidoka->options.log, LOG_ERROR, event, LOG_I("partition", p->id),
-                  LOG_S("error", error_text(status)), LOG_I("attempt", batch->attempts));
-    batch_again(batch, again);
+                  LOG_S("error", request->error ? request->error : error_text(status)),
+                  LOG_I("attempt", batch->attempts));
+    struct timeval pause = {0, RETRY_MS * 1000};
+    arena_reset(&request->arena);
+    batch->again = again;
+    event_add(p->retry, &pause);
     return true;
 }
 
@@ -187,13 +181,18 @@ static void committed(struct batch *batch)
         kanban_settle(p->jidoka->kanban, batch->deliveries[i]);
     p->settled_frames += batch->delivery_count;
     batch->delivery_count = 0;
-    p->settles = !commit->settles && p->settles;
-    if (batch->kind == BATCH_FRAMES && p->settled_frames && p->settled_frames <= (uint64_t)p->jidoka->config->prefetch)
-        p->settles = true;
+    if (commit->settles)
+        p->crashes = 0;
     start_actions(batch);
     p->batch = NULL;
     batch_free(batch);
     partition_run(p);
+}
+
+/* The store holds something else than this owner believes: what is cached of the partition is read again. */
+static bool contradicts(int status)
+{
+    return status == -EEXIST || status == -ENOENT || status == -EINVAL;
 }
 
 static void on_commit(struct store_request *request, int status)
@@ -205,15 +204,16 @@ static void on_commit(struct store_request *request, int status)
         committed(batch);
         return;
     }
-    if (status == -ESTALE || status == -EEXIST || status == -ENOENT) {
-        log_event(jidoka->options.log, LOG_WARN, "lease_lost", LOG_I("partition", p->id),
+    if (status == -ESTALE || contradicts(status)) {
+        log_event(jidoka->options.log, status == -ESTALE ? LOG_WARN : LOG_ERROR,
+                  status == -ESTALE ? "lease_lost" : "commit_refused", LOG_I("partition", p->id),
                   LOG_S("error", request->error ? request->error : error_text(status)));
         metric_inc(jidoka->metrics.leases_lost);
         partition_drop(p);
         return;
     }
     metric_inc(jidoka->metrics.commit_retries);
-    (void)batch_failed(batch, status, "commit_failed", batch_commit);
+    (void)batch_failed(request, status, "commit_failed", batch_commit);
 }
 
 /* The governors' rows are written as they are now: several steps of one batch cost one upsert. */
@@ -242,6 +242,6 @@ void batch_commit(struct batch *batch)
     commit->epoch = p->epoch;
     commit->batch = p->batch_number;
     commit->clock_ms = batch->now.clock_ms;
-    commit->settles = p->settles;
+    commit->settles = p->crashes && p->settled_frames >= (uint64_t)p->jidoka->config->prefetch;
     store_commit(p->jidoka->store, commit);
 }

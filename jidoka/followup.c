@@ -44,6 +44,9 @@ static bool release_row(struct batch *batch, const struct signal_row *row)
     struct signal *signal = arena_alloc(&batch->arena, sizeof(*signal));
     struct error error;
     if (frame_decode_envelope(row->envelope, row->bytes, signal, &error) < 0) {
+        log_event(batch->partition->jidoka->options.log, LOG_ERROR, "waiting_row_corrupt",
+                  LOG_I("partition", batch->partition->id), LOG_B("signal_id", row->identity.id),
+                  LOG_S("error", error.text));
         *signal = signal_of(row);
         leave_line(batch, entry);
         apply_ending(batch, entry, SIGNAL_DEADLETTERED, "corrupt",
@@ -68,7 +71,7 @@ static void on_waiting(struct store_request *request, int status)
     struct batch *batch = request->ctx;
     struct partition *p = batch->partition;
     struct governor_entry *entry = batch->releasing;
-    if (batch_failed(batch, status, "waiting_rows_failed", release_look_up))
+    if (batch_failed(request, status, "waiting_rows_failed", release_look_up))
         return;
     for (size_t i = 0; i < batch->waiting.row_count; i++)
         if (!release_row(batch, &batch->waiting.rows[i]))
@@ -110,16 +113,16 @@ static void timers_of(struct batch *batch, struct governor_entry *entry)
     const struct governor_record *record = &entry->record;
     int64_t clock_ms = batch->now.clock_ms;
     struct governor_input input = {0};
+    if (governor_quota_due(record) <= batch->now.wall_ms) { /* first: a breaker_reset looks at the quota */
+        input.kind = INPUT_QUOTA_RESET;
+        apply_step(batch, entry, &input, NULL);
+    }
     if (record->boot_due && record->boot_due <= clock_ms) {
         input.kind = INPUT_BOOT_TIMEOUT;
         apply_step(batch, entry, &input, NULL);
     }
     if (record->breaker_due && record->breaker_due <= clock_ms) {
         input.kind = INPUT_BREAKER_RESET;
-        apply_step(batch, entry, &input, NULL);
-    }
-    if (governor_quota_due(record) <= batch->now.wall_ms) {
-        input.kind = INPUT_QUOTA_RESET;
         apply_step(batch, entry, &input, NULL);
     }
     if (record->pending && record->pending->deadline_ms <= clock_ms) {
@@ -152,12 +155,7 @@ static void step_due(struct batch *batch)
     struct partition *p = batch->partition;
     p->next_due = batch->due.next_due;
     p->quota_due = batch->due.quota_due;
-    for (size_t i = 0; i < batch->lookup.governor_count; i++) {
-        struct lookup_governor *found = &batch->lookup.governors[i];
-        if (found->found)
-            partition_add(p, found->tenant_id, found->entitlement_id)->record = found->record;
-        found->found = false;
-    }
+    partition_cache(p, &batch->lookup);
     for (size_t i = 0; i < batch->due.governor_count; i++) {
         struct governor_entry *entry =
             partition_find(p, batch->due.governors[i].tenant_id, batch->due.governors[i].entitlement_id);
@@ -176,7 +174,7 @@ static void due_governors(struct batch *batch);
 static void on_due_governors(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
-    if (!batch_failed(batch, status, "lookup_failed", due_governors))
+    if (!batch_failed(request, status, "lookup_failed", due_governors))
         step_due(batch);
 }
 
@@ -194,7 +192,7 @@ static void on_due(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
     struct store_lookup *lookup = &batch->lookup;
-    if (batch_failed(batch, status, "due_failed", due_look_up))
+    if (batch_failed(request, status, "due_failed", due_look_up))
         return;
     lookup->governors = xcalloc(batch->due.governor_count + 1, sizeof(*lookup->governors));
     for (size_t i = 0; i < batch->due.governor_count; i++) {

@@ -98,6 +98,8 @@ static void wait_in_line(struct batch *batch, struct governor_entry *entry, cons
     if (change->row.due_ms < batch->partition->next_due)
         batch->partition->next_due = change->row.due_ms;
     keep_bytes(batch, change, signal);
+    entry->record.last_signal_at = batch->now.wall_ms;
+    batch_change(batch, entry);
     entry->waiting++;
     partition_tenant(batch->partition, governor_tenant(entry))->waiting++;
     batch->commit.waiting++;
@@ -164,7 +166,6 @@ static void step_event(struct batch *batch, struct governor_entry *entry, const 
 static void step_signal(struct batch *batch, struct governor_entry *entry, const struct signal *signal)
 {
     bool critical = signal->severity == SEVERITY_CRITICAL;
-    entry->record.last_signal_at = batch->now.wall_ms;
     if (entry->waiting || governor_waits(&entry->record, critical)) {
         wait_in_line(batch, entry, signal);
         return;
@@ -191,8 +192,8 @@ static struct governor_entry *create_governor(struct batch *batch, const struct 
     struct jidoka *jidoka = p->jidoka;
     const struct lookup_governor *lookup = looked_up(batch, signal);
     struct tenant_entry *tenant = partition_tenant(p, signal->tenant_id);
-    if (tenant->creating != batch) {
-        tenant->creating = batch;
+    if (tenant->creating != p->batch_number + 1) {
+        tenant->creating = p->batch_number + 1;
         tenant->created = 0;
     }
     if (lookup->tenant_governors + tenant->created >= (uint64_t)jidoka->config->governors_max_per_tenant ||
@@ -224,14 +225,15 @@ static void step_unknown(struct batch *batch, const struct signal *signal, bool 
         dead_letter(batch, entry, signal, false, "too_old");
         return;
     }
-    if ((signal->redrive && !redrivable) || (kind != INPUT_SIGNAL && !signal->may_event)) {
-        refuse(batch, signal, signal->redrive ? "not_redrivable" : "role_required");
-        return;
-    }
-    if (!entry)
-        entry = create_governor(batch, signal);
-    if (!entry)
-        refuse(batch, signal, "governor_limit");
+    const char *refused = NULL;
+    if (signal->redrive && !redrivable)
+        refused = "not_redrivable";
+    else if (kind != INPUT_SIGNAL && !signal->may_event)
+        refused = "role_required";
+    else if (!entry && !(entry = create_governor(batch, signal)))
+        refused = "governor_limit";
+    if (refused)
+        refuse(batch, signal, refused);
     else if (kind != INPUT_SIGNAL)
         step_event(batch, entry, signal, kind);
     else
@@ -267,9 +269,11 @@ static struct signal *unparseable(struct batch *batch, const struct kanban_deliv
                               .entitlement_id = SPAN("_frame"),
                               .type = SPAN("tai.frame"),
                               .data = SPAN("null"),
-                              .bytes = delivery->raw,
+                              .bytes = {delivery->raw.ptr, delivery->raw.len},
                               .accepted_at_ms = batch->now.wall_ms,
                               .time_ms = batch->now.wall_ms};
+    if (signal->bytes.len > STORE_TEXT_MAX)
+        signal->bytes.len = STORE_TEXT_MAX; /* the hash tells what was cut */
     hasher_sha256(batch->partition->jidoka->hasher, delivery->raw, signal->sha256);
     hex_encode(signal->sha256, SHA256_SIZE, hex);
     signal->id = (struct span){arena_copy(&batch->arena, hex, sizeof(hex)), sizeof(hex)};
@@ -283,14 +287,7 @@ static struct signal *unparseable(struct batch *batch, const struct kanban_deliv
 static void step_all(struct batch *batch)
 {
     struct seen *seen = NULL;
-    for (size_t i = 0; i < batch->lookup.governor_count; i++) {
-        struct lookup_governor *found = &batch->lookup.governors[i];
-        if (!found->found)
-            continue;
-        struct governor_entry *entry = partition_add(batch->partition, found->tenant_id, found->entitlement_id);
-        entry->record = found->record; /* takes what it owns */
-        found->found = false;
-    }
+    partition_cache(batch->partition, &batch->lookup);
     for (size_t i = 0; i < batch->delivery_count; i++)
         if (batch->deliveries[i]->frame)
             batch_intake(batch, &batch->deliveries[i]->frame->header);
@@ -302,7 +299,7 @@ static void step_all(struct batch *batch)
 static void on_lookup(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
-    if (batch_failed(batch, status, "lookup_failed", frames_look_up))
+    if (batch_failed(request, status, "lookup_failed", frames_look_up))
         return;
     step_all(batch);
     batch_commit(batch);
@@ -359,8 +356,10 @@ void frames_begin(struct partition *p)
 {
     struct batch *batch = batch_new(p, BATCH_FRAMES);
     size_t cap = 0, governor_cap = 0;
-    batch->deliveries = xcalloc(p->delivery_count, sizeof(struct kanban_delivery *));
-    while (p->delivery_count && batch->lookup.signal_count < BATCH_SIGNALS_MAX) {
+    /* Whichever frame its owners crash on comes by itself. */
+    uint32_t frames = p->crashes ? 1 : p->delivery_count;
+    batch->deliveries = xcalloc(frames, sizeof(struct kanban_delivery *));
+    while (batch->delivery_count < frames && batch->lookup.signal_count < BATCH_SIGNALS_MAX) {
         take_delivery(p, batch);
         gather_signals(batch, batch->deliveries[batch->delivery_count - 1], &cap);
     }

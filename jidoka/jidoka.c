@@ -1,5 +1,5 @@
-/* The worker's loop: queue and store descriptors, lease heartbeat, the one-second tick that exists only while a timer
- * is pending, drain. One thread; no state outside struct jidoka. */
+/* The worker's loop: queue and store descriptors, the one-second tick, the governor's environment, drain. One thread;
+ * no state outside struct jidoka. */
 #include "jidoka/worker.h"
 
 #include <errno.h>
@@ -11,53 +11,6 @@ static const char *const ending_names[] = {"executed", "failed", "denied", "refu
 int64_t jidoka_mono_us(const struct jidoka *jidoka)
 {
     return clock_mono_us(jidoka->options.clock);
-}
-
-/* --- leases ----------------------------------------------------------------------------------------------------------
- */
-
-static void take_leases(struct jidoka *jidoka)
-{
-    const struct store_lease *request = &jidoka->lease;
-    for (uint32_t id = 0; id < (uint32_t)jidoka->config->partitions; id++) {
-        struct partition *p = &jidoka->partitions[id];
-        const struct lease *lease = NULL;
-        for (uint32_t i = 0; i < request->lease_count && !lease; i++)
-            if (request->leases[i].partition == id)
-                lease = &request->leases[i];
-        if (p->state != PARTITION_UNOWNED && (!lease || lease->claimed)) {
-            metric_inc(jidoka->metrics.leases_lost);
-            partition_leave(p);
-        }
-        if (!lease || jidoka->draining)
-            continue;
-        p->outcomes_open = lease->outcomes_open;
-        if (p->state == PARTITION_UNOWNED)
-            partition_claim(p, lease);
-        else
-            partition_run(p);
-    }
-}
-
-static void on_leases(struct store_request *request, int status)
-{
-    struct jidoka *jidoka = request->ctx;
-    jidoka->lease_pending = false;
-    if (status < 0)
-        log_event(jidoka->options.log, LOG_ERROR, "lease_heartbeat_failed", LOG_S("error", error_text(status)));
-    else if (!jidoka->lease.leaving)
-        take_leases(jidoka);
-    arena_reset(&jidoka->lease.req.arena);
-    jidoka_check_drained(jidoka);
-}
-
-void jidoka_heartbeat(struct jidoka *jidoka)
-{
-    if (jidoka->lease_pending)
-        return;
-    jidoka->lease_pending = true;
-    jidoka->leased_us = jidoka_mono_us(jidoka);
-    store_lease(jidoka->store, &jidoka->lease);
 }
 
 /* --- events ----------------------------------------------------------------------------------------------------------
@@ -112,7 +65,7 @@ static void on_retry(evutil_socket_t fd, short what, void *ctx)
     struct partition *p = ctx;
     if (p->leaving)
         partition_drop(p);
-    else if (p->batch)
+    else if (p->batch && p->batch->again)
         p->batch->again(p->batch);
 }
 
@@ -125,7 +78,7 @@ static void on_action_ended(void *ctx, void *token, bool succeeded, bool again, 
     struct action_result *result = xcalloc(1, sizeof(*result));
     *result = (struct action_result){.governor = entry, .succeeded = succeeded, .again = again};
     memcpy(result->action_id, entry->record.pending->action_id, sizeof(result->action_id));
-    snprintf(result->reason, sizeof(result->reason), "%s", reason);
+    snprintf(result->reason, sizeof(result->reason), "%s", reason); /* the runner has cut it */
     entry->job = NULL;
     *p->results_tail = result;
     p->results_tail = &result->next;
@@ -135,6 +88,8 @@ static void on_action_ended(void *ctx, void *token, bool succeeded, bool again, 
 static void tick_partition(struct partition *p)
 {
     bool pending = p->next_due != INT64_MAX;
+    if (p->state == PARTITION_RUNNING && !p->subscribed)
+        partition_subscribe(p);
     partition_run(p);
     if (p->state == PARTITION_RUNNING && !p->batch && pending && jidoka_mono_us(p->jidoka) - p->written_us >= 1000000)
         clock_begin(p);
@@ -144,8 +99,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd, (void)what;
     struct jidoka *jidoka = ctx;
-    if (jidoka_mono_us(jidoka) - jidoka->leased_us >= jidoka->options.lease_ttl_ms * 1000 / 3)
-        jidoka_heartbeat(jidoka);
+    if (leases_due(jidoka))
+        leases_heartbeat(jidoka);
     for (int64_t i = 0; i < jidoka->config->partitions; i++)
         tick_partition(&jidoka->partitions[i]);
     jidoka_check_drained(jidoka);
@@ -154,8 +109,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 /* --- drain
  * ------------------------------------------------------------------------------------------------------------ */
 
-/* Draining: first everything is worked off (unless stopping), then the partitions are left, then the leases released.
- */
+/* Draining: first everything is worked off, actions included (unless stopping), then the partitions are left, then the
+ * leases released. */
 void jidoka_check_drained(struct jidoka *jidoka)
 {
     if (!jidoka->drained)
@@ -172,6 +127,7 @@ static void on_finish(evutil_socket_t fd, short what, void *ctx)
     (void)fd, (void)what;
     struct jidoka *jidoka = ctx;
     bool owned = false;
+    jidoka->stopping = true; /* what is left now is not claimed again */
     for (int64_t i = 0; i < jidoka->config->partitions; i++) {
         partition_leave(&jidoka->partitions[i]);
         owned |= jidoka->partitions[i].state != PARTITION_UNOWNED;
@@ -180,7 +136,7 @@ static void on_finish(evutil_socket_t fd, short what, void *ctx)
         return;
     if (!jidoka->lease.leaving) {
         jidoka->lease.leaving = true;
-        jidoka_heartbeat(jidoka);
+        leases_heartbeat(jidoka);
         return;
     }
     void (*done)(void *ctx) = jidoka->drained;
@@ -343,11 +299,8 @@ int jidoka_new(const struct jidoka_options *options, struct jidoka **ret, struct
         return rc;
     }
     start_events(jidoka);
-    jidoka->lease = (struct store_lease){.req = {.done = on_leases, .ctx = jidoka},
-                                         .worker = options->worker,
-                                         .partitions = (uint32_t)jidoka->config->partitions,
-                                         .ttl_ms = options->lease_ttl_ms};
-    jidoka_heartbeat(jidoka);
+    leases_init(jidoka);
+    leases_heartbeat(jidoka);
     *ret = jidoka;
     return 0;
 }
@@ -355,7 +308,6 @@ int jidoka_new(const struct jidoka_options *options, struct jidoka **ret, struct
 void jidoka_drain(struct jidoka *jidoka, void (*done)(void *ctx), void *ctx)
 {
     struct timeval often = {0, 20000}; /* the queue's depth falls without telling */
-    jidoka->draining = true;
     jidoka->drained = done;
     jidoka->drained_ctx = ctx;
     event_add(jidoka->tick, &often);
@@ -379,6 +331,7 @@ void jidoka_free(struct jidoka *jidoka)
     if (!jidoka)
         return;
     jidoka->drained = NULL;
+    store_close(jidoka->store); /* first: requests under way use what the partitions hold */
     for (int64_t i = 0; i < jidoka->config->partitions; i++) {
         struct partition *p = &jidoka->partitions[i];
         partition_drop(p);
@@ -394,8 +347,8 @@ void jidoka_free(struct jidoka *jidoka)
     free_event(jidoka->tick);
     free_event(jidoka->finish);
     kanban_close(jidoka->kanban);
-    store_close(jidoka->store);
     arena_done(&jidoka->lease.req.arena);
+    free(jidoka->release);
     runner_free(jidoka->runner);
     policy_set_free(jidoka->policies);
     hasher_free(jidoka->hasher);

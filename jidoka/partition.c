@@ -44,6 +44,29 @@ struct governor_entry *partition_add(struct partition *p, struct span tenant_id,
     return entry;
 }
 
+void partition_cache(struct partition *p, struct store_lookup *lookup)
+{
+    for (size_t i = 0; i < lookup->governor_count; i++) {
+        struct lookup_governor *found = &lookup->governors[i];
+        if (!found->found || partition_find(p, found->tenant_id, found->entitlement_id))
+            continue;
+        partition_add(p, found->tenant_id, found->entitlement_id)->record = found->record;
+        found->found = false;
+        metric_move(p->jidoka->metrics.governors, 1);
+    }
+}
+
+void partition_lookup_done(struct store_lookup *lookup)
+{
+    for (size_t i = 0; i < lookup->governor_count; i++)
+        if (lookup->governors[i].found)
+            governor_record_done(&lookup->governors[i].record);
+    free(lookup->governors);
+    lookup->governors = NULL;
+    lookup->governor_count = 0;
+    arena_done(&lookup->req.arena);
+}
+
 struct tenant_entry *partition_tenant(struct partition *p, struct span tenant_id)
 {
     struct tenant_entry *tenant;
@@ -151,6 +174,7 @@ void partition_drop(struct partition *p)
     if (p->state == PARTITION_UNOWNED)
         return;
     kanban_unsubscribe(jidoka->kanban, p->id);
+    p->subscribed = false;
     event_del(p->retry);
     batch_free(p->batch);
     p->batch = NULL;
@@ -158,9 +182,7 @@ void partition_drop(struct partition *p)
     drop_governors(p);
     arena_done(&p->load.req.arena);
     arena_done(&p->numbers.req.arena);
-    arena_done(&p->restore.req.arena);
-    free(p->restore.governors);
-    p->restore = (struct store_lookup){0};
+    partition_lookup_done(&p->restore);
     p->release_head = p->release_tail = NULL;
     metric_move(jidoka->metrics.waiting, -(int64_t)p->waiting);
     metric_move(jidoka->metrics.acting, -(int64_t)p->acting);
@@ -182,13 +204,15 @@ void partition_leave(struct partition *p)
 /* --- claiming: load, outcome numbers, governors with waiting or acting rows, then subscribe
  * --------------------------- */
 
-static bool load_failed(struct partition *p, int status, const char *what)
+/* Tried again with the next heartbeat. */
+static bool load_failed(struct store_request *request, int status, const char *what)
 {
+    struct partition *p = request->ctx;
     if (status == 0 && !p->leaving)
         return false;
     if (status < 0)
         log_event(p->jidoka->options.log, LOG_ERROR, "partition_load_failed", LOG_I("partition", p->id),
-                  LOG_S("request", what), LOG_S("error", error_text(status)));
+                  LOG_S("request", what), LOG_S("error", request->error ? request->error : error_text(status)));
     partition_drop(p);
     return true;
 }
@@ -229,55 +253,52 @@ static void run_loaded(struct partition *p)
     }
     for (size_t i = 0; i < p->load.acting_count; i++)
         restore_acting(p, &p->load.acting[i]);
+    partition_lookup_done(&p->restore); /* its keys lie in the load's arena */
     arena_done(&p->load.req.arena);
     p->state = PARTITION_RUNNING;
-    if (kanban_subscribe(p->jidoka->kanban, p->id) < 0)
-        log_event(p->jidoka->options.log, LOG_ERROR, "subscribe_failed", LOG_I("partition", p->id));
+    partition_subscribe(p);
     partition_run(p);
+}
+
+/* Refused while the last owner of the lease has not let go: the tick tries again. */
+void partition_subscribe(struct partition *p)
+{
+    int rc = kanban_subscribe(p->jidoka->kanban, p->id);
+    p->subscribed = rc == 0;
+    if (rc < 0)
+        log_event(p->jidoka->options.log, LOG_WARN, "subscribe_failed", LOG_I("partition", p->id),
+                  LOG_S("error", error_text(rc)));
 }
 
 static void on_restored(struct store_request *request, int status)
 {
     struct partition *p = request->ctx;
-    if (load_failed(p, status, "lookup"))
+    if (load_failed(request, status, "lookup"))
         return;
-    for (size_t i = 0; i < p->restore.governor_count; i++) {
-        struct lookup_governor *found = &p->restore.governors[i];
-        if (!found->found || partition_find(p, found->tenant_id, found->entitlement_id))
-            continue;
-        partition_add(p, found->tenant_id, found->entitlement_id)->record = found->record;
-        metric_move(p->jidoka->metrics.governors, 1);
-    }
+    partition_cache(p, &p->restore);
     run_loaded(p);
 }
 
 static void restore_governors(struct partition *p)
 {
     struct store_lookup *lookup = &p->restore;
+    *lookup = (struct store_lookup){.req = {.done = on_restored, .ctx = p}, .partition = p->id};
     lookup->governors = xcalloc(p->load.waiting_count + p->load.acting_count + 1, sizeof(*lookup->governors));
     for (size_t i = 0; i < p->load.waiting_count; i++)
         lookup->governors[lookup->governor_count++] = (struct lookup_governor){
             .tenant_id = p->load.waiting[i].tenant_id, .entitlement_id = p->load.waiting[i].entitlement_id};
     for (size_t i = 0; i < p->load.acting_count; i++) {
-        const struct identity *identity = &p->load.acting[i].identity;
-        bool listed = false;
-        for (size_t w = 0; w < p->load.waiting_count && !listed; w++)
-            listed = span_eq(p->load.waiting[w].tenant_id, identity->tenant_id) &&
-                     span_eq(p->load.waiting[w].entitlement_id, identity->entitlement_id);
-        if (!listed)
-            lookup->governors[lookup->governor_count++] =
-                (struct lookup_governor){.tenant_id = identity->tenant_id, .entitlement_id = identity->entitlement_id};
+        const struct identity *identity = &p->load.acting[i].identity; /* it may have been listed for its line */
+        lookup->governors[lookup->governor_count++] =
+            (struct lookup_governor){.tenant_id = identity->tenant_id, .entitlement_id = identity->entitlement_id};
     }
-    lookup->partition = p->id;
-    lookup->req.done = on_restored;
-    lookup->req.ctx = p;
     store_lookup(p->jidoka->store, lookup);
 }
 
 static void on_numbers(struct store_request *request, int status)
 {
     struct partition *p = request->ctx;
-    if (load_failed(p, status, "outcome_numbers"))
+    if (load_failed(request, status, "outcome_numbers"))
         return;
     memcpy(p->outcome_next, p->numbers.next, (size_t)p->jidoka->config->shards * sizeof(*p->outcome_next));
     arena_done(&p->numbers.req.arena);
@@ -287,7 +308,7 @@ static void on_numbers(struct store_request *request, int status)
 static void on_load(struct store_request *request, int status)
 {
     struct partition *p = request->ctx;
-    if (load_failed(p, status, "load"))
+    if (load_failed(request, status, "load"))
         return;
     p->next_due = p->load.next_due;
     p->quota_due = p->load.quota_due;
@@ -309,7 +330,7 @@ void partition_claim(struct partition *p, const struct lease *lease)
     p->clock_base_ms = lease->clock_ms;
     p->clock_base_us = p->written_us = jidoka_mono_us(jidoka);
     p->settled_frames = 0;
-    p->settles = false;
+    p->crashes = lease->crashes;
     p->frames_turn = false;
     metric_move(jidoka->metrics.leases, 1);
     metric_move(jidoka->metrics.waiting, (int64_t)p->waiting);
@@ -321,9 +342,9 @@ void partition_claim(struct partition *p, const struct lease *lease)
 /* --- what comes next ------------------------------------------------------------------------------------------------
  */
 
-static bool lagging(const struct partition *p)
+bool partition_lagging(const struct partition *p)
 {
-    return p->outcomes_open >= (uint64_t)p->jidoka->config->max_lag;
+    return p->state == PARTITION_RUNNING && p->outcomes_open >= (uint64_t)p->jidoka->config->max_lag;
 }
 
 static bool timers_due(const struct partition *p)
@@ -334,13 +355,13 @@ static bool timers_due(const struct partition *p)
 void partition_run(struct partition *p)
 {
     struct governor_entry *entry;
-    if (p->leaving && !p->batch) {
+    if (p->state != PARTITION_RUNNING || p->batch)
+        return;
+    if (p->leaving) {
         partition_drop(p);
         return;
     }
-    if (p->state != PARTITION_RUNNING || p->batch)
-        return;
-    bool frames = p->delivery_count && !lagging(p);
+    bool frames = p->delivery_count && !partition_lagging(p);
     if (p->results) {
         results_begin(p);
     } else if (timers_due(p)) {
@@ -358,5 +379,6 @@ void partition_run(struct partition *p)
 
 bool partition_idle(const struct partition *p)
 {
-    return p->state != PARTITION_LOADING && !p->batch && !p->results && !p->delivery_count && !p->release_head;
+    return p->state != PARTITION_LOADING && !p->batch && !p->results && !p->delivery_count && !p->release_head &&
+           !p->acting;
 }

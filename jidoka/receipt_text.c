@@ -19,6 +19,25 @@ static void add_alerts(const struct receipt_fields *fields, struct buf *out)
     buf_add_char(out, ']');
 }
 
+/* The fields that changed, if any did. */
+static void add_governor(const struct receipt_fields *fields, struct buf *out)
+{
+    size_t begin = out->len;
+    if (!fields->after)
+        return;
+    json_add_key(out, "governor");
+    size_t delta = out->len;
+    governor_delta(fields->before, fields->after, out);
+    if (out->len == delta + strlen("{}"))
+        out->len = begin;
+}
+
+static void add_time(struct buf *out, const char *name, int64_t ms)
+{
+    json_add_key(out, name);
+    buf_add_i64(out, ms);
+}
+
 static void add_body(const struct receipt_fields *fields, struct buf *out)
 {
     json_add_key(out, "body");
@@ -27,14 +46,11 @@ static void add_body(const struct receipt_fields *fields, struct buf *out)
         json_add_member(out, "action", fields->action);
     if (fields->alert_count)
         add_alerts(fields, out);
-    if (fields->after) {
-        json_add_key(out, "governor");
-        governor_delta(fields->before, fields->after, out);
-    }
+    add_governor(fields, out);
     if (fields->signal_type.len) {
         json_add_key(out, "signal");
         buf_add_char(out, '{');
-        json_add_member_u64(out, "accepted_at", (uint64_t)fields->accepted_at_ms);
+        add_time(out, "accepted_at", fields->accepted_at_ms);
         json_add_member(out, "type", fields->signal_type);
         buf_add_char(out, '}');
     }
@@ -69,7 +85,7 @@ void receipt_text(const struct receipt_fields *fields, struct buf *out)
     add_optional(out, "state_after", span_of(fields->state_after));
     add_optional(out, "state_before", span_of(fields->state_before));
     add_optional(out, "tenant_id", fields->tenant_id);
-    json_add_member_u64(out, "timestamp", (uint64_t)fields->timestamp_ms);
+    add_time(out, "timestamp", fields->timestamp_ms);
     json_add_member(out, "type", span_of(receipt_type_names[fields->type]));
     buf_add_char(out, '}');
 }

@@ -1,6 +1,7 @@
 /* Action attempts on the worker's loop. Each configured action has a FIFO of jobs and at most `concurrency` of them
- * under way; a job is queued, running, or ended and waiting to be told (at once, or after its full-jitter pause). Jobs
- * are owned here until told or cancelled. */
+ * under way; a job is queued, running, or ended and waiting to be told (at once, or after its full-jitter pause).
+ * Queued jobs begin from the loop: neither a long queue that fails nor cancelling many recurses or starts what is about
+ * to be cancelled. Jobs are owned here until told or cancelled. */
 #include "jidoka/runner.h"
 #include "common/hash.h"
 #include "common/mem.h"
@@ -16,6 +17,7 @@ struct lane {
     struct runner *runner;
     const struct action_config *config;
     const struct action_type *type;
+    struct event *fill;
     unsigned running;
     TAILQ_HEAD(, action_job) queued;
 };
@@ -53,15 +55,16 @@ static void job_free(struct action_job *job)
     free(job);
 }
 
-static void lane_fill(struct lane *lane);
-
 static void job_leave_lane(struct action_job *job)
 {
+    struct lane *lane = job->lane;
     if (job->queued)
-        TAILQ_REMOVE(&job->lane->queued, job, link);
+        TAILQ_REMOVE(&lane->queued, job, link);
     if (job->running)
-        job->lane->running--;
+        lane->running--;
     job->queued = job->running = false;
+    if (!TAILQ_EMPTY(&lane->queued))
+        event_active(lane->fill, EV_TIMEOUT, 0);
 }
 
 /* The outcome is told from the loop, never from within start or done. */
@@ -83,8 +86,6 @@ static void job_end(struct action_job *job, bool succeeded, bool retry, const ch
     }
     struct timeval pause = {pause_ms / 1000, (pause_ms % 1000) * 1000};
     event_add(job->timer, &pause);
-    if (lane)
-        lane_fill(lane);
 }
 
 static void on_done(void *ctx, bool succeeded, bool retry, const char *reason)
@@ -123,8 +124,10 @@ static void job_begin(struct action_job *job)
         job_end(job, false, true, error_text(rc));
 }
 
-static void lane_fill(struct lane *lane)
+static void on_fill(evutil_socket_t fd, short what, void *ctx)
 {
+    (void)fd, (void)what;
+    struct lane *lane = ctx;
     struct action_job *job;
     while (lane->running < (unsigned)lane->config->concurrency && (job = TAILQ_FIRST(&lane->queued))) {
         TAILQ_REMOVE(&lane->queued, job, link);
@@ -163,7 +166,7 @@ struct action_job *runner_start(struct runner *runner, struct span action, const
     }
     job->queued = true;
     TAILQ_INSERT_TAIL(&job->lane->queued, job, link);
-    lane_fill(job->lane);
+    event_active(job->lane->fill, EV_TIMEOUT, 0);
     return job;
 }
 
@@ -176,8 +179,6 @@ void runner_cancel(struct runner *runner, struct action_job *job)
     if (lane)
         job_leave_lane(job);
     job_free(job);
-    if (lane)
-        lane_fill(lane);
 }
 
 int runner_new(const struct runner_options *options, struct runner **ret, struct error *err)
@@ -190,6 +191,7 @@ int runner_new(const struct runner_options *options, struct runner **ret, struct
         lane->runner = runner;
         lane->config = &options->actions[i];
         lane->type = action_type_find(options->types, type_names[lane->config->type]);
+        lane->fill = evtimer_new(options->base, on_fill, lane);
         TAILQ_INIT(&lane->queued);
         if (!lane->type) {
             error_set(err, -EINVAL, "action %s: this program has no type %s", lane->config->name,
@@ -206,6 +208,9 @@ void runner_free(struct runner *runner)
 {
     if (!runner)
         return;
+    for (size_t i = 0; i < runner->options.action_count; i++)
+        if (runner->lanes[i].fill)
+            event_free(runner->lanes[i].fill);
     free(runner->lanes);
     free(runner);
 }

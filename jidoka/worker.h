@@ -13,7 +13,8 @@
 
 #include <uthash.h>
 
-enum { BATCH_SIGNALS_MAX = 1000, RELEASE_ROWS_MAX = 100, DUE_ROWS_MAX = 200 };
+/* A line at its default cap is released in one batch: fewer rows, and what arrives meanwhile would overflow it. */
+enum { BATCH_SIGNALS_MAX = 1000, RELEASE_ROWS_MAX = 1000, DUE_ROWS_MAX = 200 };
 
 /* The signal a governor acts on, kept until its action ended. */
 struct acting {
@@ -49,9 +50,9 @@ struct action_result {
 
 struct tenant_entry {
     UT_hash_handle hh;
-    uint64_t waiting;             /* rows of this tenant in the partition */
-    const struct batch *creating; /* the batch that `created` counts for */
-    uint64_t created;             /* governors */
+    uint64_t waiting;  /* rows of this tenant in the partition */
+    uint64_t creating; /* 1 + number of the batch that `created` counts for */
+    uint64_t created;  /* governors */
     char tenant_id[];
 };
 
@@ -72,7 +73,10 @@ struct partition {
     struct jidoka *jidoka;
     uint32_t id;
     enum partition_state state;
-    bool leaving; /* give it back once the batch under way is done */
+    bool leaving;     /* drop it once the request under way is done */
+    bool giving;      /* beyond this worker's share: dropped, then released by a heartbeat */
+    bool subscribed;  /* to its queue */
+    uint32_t crashes; /* of its owners in a row; not 0: one frame a transaction */
     uint64_t epoch, batch_number;
     uint64_t next_line;
     uint64_t *outcome_next; /* per shard */
@@ -81,8 +85,7 @@ struct partition {
     int64_t clock_base_ms, clock_base_us; /* partition clock at a monotonic instant */
     int64_t written_us;                   /* monotonic, of the last commit */
     int64_t next_due, quota_due;
-    uint64_t settled_frames;
-    bool settles; /* the next commit resets the crash counter */
+    uint64_t settled_frames; /* since the claim */
     struct governor_entry *governors;
     struct tenant_entry *tenants;
     struct governor_entry *release_head, *release_tail;
@@ -147,9 +150,10 @@ struct jidoka {
     struct event *store_event, *kanban_event, *kanban_timer, *tick, *finish;
     struct partition *partitions;
     struct store_lease lease;
+    uint32_t *release; /* of the heartbeat: what it gives back */
     bool lease_pending;
     int64_t leased_us; /* monotonic, of the last heartbeat sent */
-    bool draining, stopping;
+    bool stopping;     /* nothing is claimed or worked off any more */
     void (*drained)(void *ctx);
     void *drained_ctx;
     struct jidoka_metrics metrics;
@@ -157,8 +161,12 @@ struct jidoka {
 
 /* jidoka.c */
 int64_t jidoka_mono_us(const struct jidoka *jidoka);
-void jidoka_heartbeat(struct jidoka *jidoka);
 void jidoka_check_drained(struct jidoka *jidoka);
+
+/* leases.c */
+void leases_init(struct jidoka *jidoka);
+void leases_heartbeat(struct jidoka *jidoka);
+bool leases_due(const struct jidoka *jidoka);
 
 /* partition.c */
 void partition_claim(struct partition *p, const struct lease *lease);
@@ -166,9 +174,14 @@ void partition_drop(struct partition *p);  /* forgets everything: the lease is a
 void partition_leave(struct partition *p); /* drops it once no request of it is under way */
 void partition_run(struct partition *p);   /* starts the next batch if there is work and none is under way */
 bool partition_idle(const struct partition *p);
+bool partition_lagging(const struct partition *p); /* too many outcomes without a receipt: takes no frames */
+void partition_subscribe(struct partition *p);
 int64_t partition_clock(const struct partition *p);
 struct governor_entry *partition_find(struct partition *p, struct span tenant_id, struct span entitlement_id);
 struct governor_entry *partition_add(struct partition *p, struct span tenant_id, struct span entitlement_id);
+/* Caches the governors a look-up found; what their records own is taken. */
+void partition_cache(struct partition *p, struct store_lookup *lookup);
+void partition_lookup_done(struct store_lookup *lookup); /* frees the array and what was not taken */
 struct tenant_entry *partition_tenant(struct partition *p, struct span tenant_id);
 void partition_release(struct partition *p, struct governor_entry *entry);
 void partition_timers(struct partition *p, const struct governor_record *record);
@@ -180,10 +193,9 @@ void acting_free(struct acting *acting);
 struct batch *batch_new(struct partition *p, enum batch_kind kind);
 void batch_commit(struct batch *batch);
 void batch_free(struct batch *batch); /* abandons its deliveries */
-void batch_again(struct batch *batch, void (*again)(struct batch *batch));
 /* After a request of the batch: true if there is nothing more to do now, because the partition is being left (dropped
  * here) or because the request failed (logged, tried again after a pause). */
-bool batch_failed(struct batch *batch, int status, const char *event, void (*again)(struct batch *batch));
+bool batch_failed(struct store_request *request, int status, const char *event, void (*again)(struct batch *batch));
 struct signal_change *batch_signal(struct batch *batch, bool insert);
 void batch_change(struct batch *batch, struct governor_entry *entry); /* the record shall be stored */
 void batch_start(struct batch *batch, struct governor_entry *entry);  /* its action shall start */
