@@ -376,7 +376,8 @@ static enum http_progress refuse_parsed(struct http_request *req, llhttp_errno_t
     case HPE_INVALID_URL:
         return http_refuse(req, 400, "the target holds a character that must be percent-encoded");
     case HPE_UNEXPECTED_SPACE:
-        return refuse_line_end(req), HTTP_BAD;
+        refuse_line_end(req);
+        return HTTP_BAD;
     default:
         return http_refuse(req, 400, "malformed request: %s", req->parser.reason ? req->parser.reason : "syntax");
     }
