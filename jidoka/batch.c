@@ -28,12 +28,12 @@ void batch_free(struct batch *batch)
         return;
     for (size_t i = 0; i < batch->delivery_count; i++)
         kanban_abandon(batch->partition->jidoka->kanban, batch->deliveries[i]);
+    HASH_CLEAR(hh, batch->governor_refs); /* its entries lie in the arena */
     partition_lookup_done(&batch->lookup);
     arena_done(&batch->arena);
     arena_done(&batch->waiting.req.arena);
     arena_done(&batch->due.req.arena);
     arena_done(&batch->commit.req.arena);
-    HASH_CLEAR(hh, batch->governor_refs);
     free(batch->signals);
     free(batch->deliveries);
     free(batch->starts);
