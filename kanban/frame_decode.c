@@ -16,6 +16,12 @@ struct cursor {
     const char *wrong; /* what was expected where scanning stopped; NULL while all is well */
 };
 
+static struct cursor cursor(struct span text)
+{
+    const char *start = text.ptr ? text.ptr : ""; /* an empty span may have no address */
+    return (struct cursor){.start = start, .at = start, .end = start + text.len};
+}
+
 static bool fail(struct cursor *c, const char *expected)
 {
     if (!c->wrong)
@@ -217,7 +223,7 @@ static int bad(const struct cursor *c, struct error *err)
 
 int frame_parse(char *bytes, size_t len, struct frame **ret, struct error *err)
 {
-    struct cursor c = {.start = bytes, .at = bytes, .end = bytes + len};
+    struct cursor c = cursor((struct span){bytes, len});
     struct frame_header header = {0};
     if (!header_line(&c, &header))
         return bad(&c, err);
@@ -250,8 +256,8 @@ int frame_decode(char *take_bytes, size_t len, struct frame **ret, struct error 
 
 int frame_decode_envelope(struct span line, struct span bytes, struct signal *ret, struct error *err)
 {
-    struct cursor c = {.start = line.ptr, .at = line.ptr, .end = line.ptr + line.len};
-    struct cursor behind = {.start = bytes.ptr, .at = bytes.ptr, .end = bytes.ptr + bytes.len};
+    struct cursor c = cursor(line);
+    struct cursor behind = cursor(bytes);
     struct place place;
     struct signal signal = {0};
     if (!envelope(&c, &signal, &place) || (c.at != c.end && !fail(&c, "the end")))

@@ -19,8 +19,31 @@ static void check_frame(const struct frame *frame, const uint8_t *data, size_t s
     buf_done(&again);
 }
 
+/* The same bytes as an envelope line and what follows it. */
+static void check_envelope(const uint8_t *data, size_t size)
+{
+    const uint8_t *newline = size ? memchr(data, '\n', size) : NULL;
+    if (!newline)
+        return;
+    size_t line = (size_t)(newline - data) + 1;
+    struct signal signal;
+    struct error err = {.text = ""};
+    if (frame_decode_envelope((struct span){(const char *)data, line},
+                              (struct span){(const char *)data + line, size - line}, &signal, &err) != 0)
+        return;
+    if (frame_check(&signal, 1) != 0)
+        abort();
+    struct buf again;
+    buf_init(&again, SIZE_MAX / 2);
+    frame_encode_envelope(&signal, &again);
+    if (again.len != line || memcmp(again.data, data, line) != 0)
+        abort();
+    buf_done(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    check_envelope(data, size);
     char *copy = xmalloc(size ? size : 1);
     if (size)
         memcpy(copy, data, size);

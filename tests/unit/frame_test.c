@@ -369,6 +369,55 @@ Test(frame, wrong_fields_are_refused)
     buf_done(&good);
 }
 
+Test(frame, an_envelope_stands_by_itself)
+{
+    struct signal signals[2] = {sample(), sample()};
+    signals[1].bytes = (struct span){NULL, 0};
+    signals[1].data = SPAN("null");
+    for (size_t i = 0; i < 2; i++) {
+        struct buf line;
+        buf_init(&line, 10000);
+        frame_encode_envelope(&signals[i], &line);
+        cr_assert_eq(line.data[line.len - 1], '\n');
+        struct signal back;
+        struct error err;
+        cr_assert_eq(frame_decode_envelope(buf_span(&line), signals[i].bytes, &back, &err), 0);
+        same_signal(&back, &signals[i]);
+        for (size_t len = 0; len < line.len; len++)
+            cr_assert_eq(frame_decode_envelope((struct span){line.data, len}, signals[i].bytes, &back, &err), -EBADMSG);
+        struct span longer = {body, signals[i].bytes.len + 1};
+        cr_assert_eq(frame_decode_envelope(buf_span(&line), longer, &back, &err), -EBADMSG, "bytes beyond n");
+        if (signals[i].bytes.len) {
+            struct span shorter = {body, signals[i].bytes.len - 1};
+            cr_assert_eq(frame_decode_envelope(buf_span(&line), shorter, &back, &err), -EBADMSG, "fewer than n");
+        }
+        buf_add_char(&line, ' ');
+        cr_assert_eq(frame_decode_envelope(buf_span(&line), signals[i].bytes, &back, &err), -EBADMSG);
+        buf_done(&line);
+    }
+}
+
+Test(frame, each_id_has_its_limit)
+{
+    char text[FRAME_TEXT_MAX + 1];
+    memset(text, 'x', sizeof(text));
+    for (size_t field = 0; field < 7; field++) {
+        struct signal signal = sample();
+        struct span *fields[] = {&signal.tenant_id, &signal.entitlement_id, &signal.sku_id,     &signal.id,
+                                 &signal.type,      &signal.source,         &signal.traceparent};
+        static const size_t limits[] = {64, 128, 128, 128, 128, 256, 256};
+        *fields[field] = (struct span){text, limits[field]};
+        round_trip(&signal, 1);
+        fields[field]->len++;
+        cr_assert_eq(frame_check(&signal, 1), -EINVAL, "field %zu", field);
+        struct frame_header head = header(1);
+        struct buf out = encode(&head, &signal);
+        struct error err;
+        decode(out.data, out.len, -EBADMSG, &err);
+        buf_done(&out);
+    }
+}
+
 Test(frame, partition_depends_on_both_ids)
 {
     uint32_t seen[16] = {0};
