@@ -1,0 +1,75 @@
+/* The command line of one verb: options from a const table, the help text made of it, and messages on standard error.
+ * What goes to a terminal is cleaned of control characters: texts of a server or a file must not drive it. */
+#ifndef TAI_APPS_CLI_H
+#define TAI_APPS_CLI_H
+
+#include "apps/verb.h"
+#include "common/buf.h"
+
+#include <stdio.h>
+
+enum { CLI_OPTIONS_MAX = 16, CLI_GO_ON = -1 };
+
+/* One row of a verb's options. */
+struct cli_option {
+    const char *name;  /* without the dashes */
+    char letter;       /* short form, or 0 */
+    const char *value; /* what it takes, as the help names it; NULL: a flag */
+    const char *help;
+    bool number; /* the value is a decimal integer from min to max */
+    int64_t min, max;
+};
+
+/* Rows that several verbs have. */
+#define CLI_JSON                                                                                                       \
+    {                                                                                                                  \
+        "json", 0, NULL, "print JSON, one object a line"                                                               \
+    }
+#define CLI_SERVER                                                                                                     \
+    {                                                                                                                  \
+        "server", 0, "URL", "where andon listens (default: $TAI_SERVER, or http://127.0.0.1:8081)"                     \
+    }
+#define CLI_LIMIT                                                                                                      \
+    {                                                                                                                  \
+        "limit", 0, "N", "at most so many (default 100; 0: all)", true, 0, INT64_MAX                                   \
+    }
+
+struct cli_verb {
+    const char *name;                 /* "signal send" */
+    const char *arguments;            /* "[FILE]", "" if it takes none */
+    const char *about;                /* what it does, whole lines */
+    const char *notes;                /* behind the options in the help, or NULL */
+    const struct cli_option *options; /* ends with {0}; --help is added */
+    int min_args, max_args;
+};
+
+/* What was given; values and arguments are borrowed from argv. */
+struct cli {
+    const struct cli_verb *verb;
+    const char *values[CLI_OPTIONS_MAX]; /* by row; NULL: not given; "" for a flag */
+    int64_t numbers[CLI_OPTIONS_MAX];    /* of rows that are numbers, where given */
+    char **args;
+    int arg_count;
+};
+
+/* CLI_GO_ON, or the exit code: the help was printed, or what is wrong. The last of a repeated option holds. */
+must_check int cli_parse(struct cli *cli, const struct cli_verb *verb, int argc, char **argv);
+
+/* The option's value, or the environment variable's unless that is empty, or otherwise. */
+const char *cli_value(const struct cli *cli, int option, const char *variable, const char *otherwise);
+int64_t cli_number(const struct cli *cli, int option, int64_t otherwise);
+
+/* The environment without the variables of the command line itself (TAI_SERVER, TAI_INGRESS): what the configuration is
+ * read under. The array is the caller's to free. */
+char **cli_config_environ(void);
+
+/* "tai signal send: …" on standard error; returns code. */
+int cli_fail(const struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A wrong command line: as cli_fail, and where the help is. Returns EXIT_USAGE. */
+int cli_wrong(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Overwrites control characters of UTF-8 text, and what is no UTF-8, with '?'. */
+void cli_clean(char *text, size_t len);
+
+#endif

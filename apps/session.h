@@ -1,0 +1,37 @@
+/* One verb's conversation with andon: asks, reads JSON strictly, says what is wrong and with which exit code to end. */
+#ifndef TAI_APPS_SESSION_H
+#define TAI_APPS_SESSION_H
+
+#include "apps/client.h"
+
+#define DEFAULT_ANDON   "http://127.0.0.1:8081"
+#define DEFAULT_INGRESS "http://127.0.0.1:8080"
+
+struct session {
+    const struct cli *cli;
+    struct client *client;
+    struct response response;
+    struct json_doc doc; /* of the last answer */
+};
+
+/* 0, or an exit code: everything that is no success was said on standard error. The same holds below. server: as given
+ * by
+ * --server and so on. */
+must_check int session_open(struct session *session, const struct cli *cli, const char *server);
+void session_done(struct session *session);
+
+/* The answer of status 200 in session->response. 503 is waited for, a few seconds. what: the thing asked for, so that
+ * 404 says "there is no …" and ends with EXIT_NOT_FOUND; NULL if 404 can only mean that this is no andon. */
+must_check int session_get(struct session *session, const char *path, const char *what);
+/* The same, and it must be a JSON object: session->doc. */
+must_check int session_get_json(struct session *session, const char *path, const char *what);
+/* An answer that is not what this program knows. */
+int session_strange(struct session *session, const char *what);
+
+/* A list: asks for page after page of path (which may hold a query) until limit items (0: all) were handed out. item
+ * returns 0 or an exit code. ret_more: whether there would be more; may be NULL. */
+typedef int session_item(void *ctx, const struct json_doc *doc, const struct json_node *item);
+must_check int session_list(struct session *session, const char *path, const char *member, uint64_t limit,
+                            session_item *item, void *ctx, bool *ret_more);
+
+#endif

@@ -1,0 +1,94 @@
+/* `tai receipt show`: one receipt, for people or exactly as it was hashed. */
+#include "apps/output.h"
+#include "apps/session.h"
+#include "common/hash.h"
+
+#include <stdio.h>
+
+enum { RAW, JSON, SERVER };
+
+static const struct cli_option options[] = {
+    [RAW] = {"raw", 0, NULL, "print exactly the hashed bytes, without a line feed"},
+    [JSON] = {"json", 0, NULL, "print the hashed bytes and a line feed"},
+    [SERVER] = CLI_SERVER,
+    {0},
+};
+
+static const struct cli_verb verb = {
+    .name = "receipt show",
+    .arguments = "RECEIPT_ID",
+    .about = "Shows one receipt and the hash over its bytes.",
+    .notes = "`tai receipt show ID --raw | sha256sum` gives the receipt's hash, which the next receipt of its chain\n"
+             "names as previous_hash.",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+};
+
+enum { PATH_BYTES = 1024, SCRATCH_MAX = 65536 };
+
+static void print_hash(struct span bytes)
+{
+    struct hasher *hasher = hasher_new();
+    uint8_t hash[SHA256_SIZE];
+    char hex[SHA256_HEX];
+    hasher_sha256(hasher, bytes, hash);
+    hex_encode(hash, sizeof(hash), hex);
+    out_field("hash", (struct span){hex, sizeof(hex)});
+    hasher_free(hasher);
+}
+
+static void print_receipt(const struct json_doc *doc, struct buf *scratch)
+{
+    static const char *const names[][2] = {{"receipt", "receipt_id"},
+                                           {"type", "type"},
+                                           {"ending", "ending"},
+                                           {"reason", "reason"},
+                                           {"tenant", "tenant_id"},
+                                           {"entitlement", "entitlement_id"},
+                                           {"signal", "signal_id"},
+                                           {"redrive", "redrive"},
+                                           {"signal hash", "signal_sha256"},
+                                           {"action id", "action_id"},
+                                           {"policy", "policy"},
+                                           {"config", "config_sha256"},
+                                           {"state before", "state_before"},
+                                           {"state after", "state_after"},
+                                           {"body", "body"},
+                                           {"chain", "chain"},
+                                           {"seq", "seq"},
+                                           {"previous", "previous_hash"}};
+    char time[OUT_TIME];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        out_field(names[i][0], out_text(doc, &doc->nodes[0], names[i][1], scratch));
+        if (i == 0)
+            out_fieldf("time", "%s", out_time(out_int(doc, &doc->nodes[0], "timestamp", 0), time));
+    }
+    print_hash(doc->text);
+}
+
+int verb_receipt_show(int argc, char **argv)
+{
+    struct cli cli;
+    struct session session;
+    struct buf buf;
+    int code = cli_parse(&cli, &verb, argc, argv);
+    if (code != CLI_GO_ON)
+        return code;
+    code = session_open(&session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
+    if (code)
+        return code;
+    buf_init(&buf, SCRATCH_MAX);
+    buf_add_str(&buf, "/v1/receipts");
+    url_segment(&buf, span_of(cli.args[0]));
+    code = session_get_json(&session, buf_cstr(&buf), "such receipt");
+    if (!code && cli.values[RAW])
+        fwrite(session.response.body.data, 1, session.response.body.len, stdout);
+    else if (!code && cli.values[JSON])
+        out_line(buf_span(&session.response.body));
+    else if (!code)
+        print_receipt(&session.doc, &buf);
+    buf_done(&buf);
+    session_done(&session);
+    return code;
+}
