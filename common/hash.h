@@ -1,5 +1,5 @@
-/* Hashes, HMAC, encodings, UUIDs. One struct hasher per thread: it holds the reused OpenSSL contexts (a one-shot HMAC costs
- * four times as much). */
+/* Hashes, HMAC, encodings, UUIDs. One struct hasher per thread: it holds the reused OpenSSL contexts (a one-shot HMAC
+ * costs four times as much). */
 #ifndef TAI_COMMON_HASH_H
 #define TAI_COMMON_HASH_H
 
@@ -31,11 +31,12 @@ size_t base64_encode(const uint8_t *data, size_t len, char *ret);
 /* -1 unless text is exactly standard padded base64 of at most cap bytes; else the number of bytes. */
 long base64_decode(struct span text, uint8_t *ret, size_t cap);
 
-/* A stable 64-bit hash (FNV-1a and a finalizer) of a pair, equal on every machine and release: partitions and shards are
- * chosen by it. */
+/* A stable 64-bit hash (FNV-1a and a finalizer) of a pair, equal on every machine and release: partitions and shards
+ * are chosen by it. */
 uint64_t hash_pair(struct span first, struct span second);
 
-/* UUIDv7 (RFC 9562) from wall milliseconds and 10 random bytes; UUIDv5 from a namespace and a name. 36 characters + NUL. */
+/* UUIDv7 (RFC 9562) from wall milliseconds and 10 random bytes; UUIDv5 from a namespace and a name. 36 characters +
+ * NUL. */
 void uuid7(int64_t wall_ms, const uint8_t random[10], char ret[UUID_TEXT + 1]);
 void uuid5(struct hasher *hasher, const uint8_t ns[16], struct span name, char ret[UUID_TEXT + 1]);
 

@@ -2,9 +2,9 @@
  * thread. Handlers may answer later, still on that thread.
  *
  * The server itself answers, as RFC 9457 problems: 400 (malformed, obs-fold, empty or duplicate critical headers, no or
- * several Host, two different lengths, bytes ≥ 0x80 in the target, other protocols), 404, 405 with Allow, 408 (deadline of
- * the whole request, slow-loris included), 413 (body), 417 (Expect other than 100-continue), 431 (header section), 505, 501
- * (unknown transfer coding). The caps are those of docs/architecture.md. */
+ * several Host, two different lengths, bytes ≥ 0x80 in the target, other protocols), 404, 405 with Allow, 408 (deadline
+ * of the whole request, slow-loris included), 413 (body), 417 (Expect other than 100-continue), 431 (header section),
+ * 505, 501 (unknown transfer coding). The caps are those of docs/architecture.md. */
 #ifndef TAI_COMMON_HTTP_H
 #define TAI_COMMON_HTTP_H
 
@@ -17,17 +17,18 @@ struct http_server;
 struct http_request;
 
 struct http_limits {
-    unsigned connections;  /* 12,000; beyond it the connection idle longest is closed */
-    unsigned idle_ms;      /* 60,000 between requests */
-    unsigned deadline_ms;  /* 10,000 from the first byte of a request to its last */
-    size_t header_bytes;   /* 16 KiB: request line and header section */
-    size_t body_bytes;     /* 1 MiB after chunked decoding */
+    unsigned connections; /* 12,000; beyond it the connection idle longest is closed */
+    unsigned idle_ms;     /* 60,000 between requests */
+    unsigned deadline_ms; /* 10,000 from the first byte of a request to its last */
+    size_t header_bytes;  /* 16 KiB: request line and header section */
+    size_t body_bytes;    /* 1 MiB after chunked decoding */
 };
 extern const struct http_limits http_limits_default;
 
 typedef void http_handler(void *ctx, struct http_request *req);
 
-/* path: literal segments and {name} segments, "/v1/signals/{id}". A {name} segment matches one percent-decoded segment. */
+/* path: literal segments and {name} segments, "/v1/signals/{id}". A {name} segment matches one percent-decoded segment.
+ */
 struct http_route {
     const char *method;
     const char *path;
@@ -36,7 +37,8 @@ struct http_route {
 
 /* Counters the owner may export; written on the loop's thread. */
 struct http_stats {
-    uint64_t connections_total, connections_open, requests_total, rejected_total; /* rejected: answered by the server itself */
+    uint64_t connections_total, connections_open, requests_total,
+        rejected_total; /* rejected: answered by the server itself */
     uint64_t bytes_in_total, bytes_out_total;
 };
 
@@ -59,15 +61,15 @@ struct http_options {
 must_check int http_server_new(const struct http_options *options, struct http_server **ret, struct error *err);
 uint16_t http_server_port(const struct http_server *server);
 const struct http_stats *http_server_stats(const struct http_server *server);
-/* Stops accepting, closes idle connections, answers what was begun with Connection: close; done is called (from the loop)
- * once none is left. */
+/* Stops accepting, closes idle connections, answers what was begun with Connection: close; done is called (from the
+ * loop) once none is left. */
 void http_server_drain(struct http_server *server, void (*done)(void *ctx), void *ctx);
 void http_server_free(struct http_server *server);
 
 /* The request, complete, until it is answered. */
 struct span http_method(const struct http_request *req);
-struct span http_target(const struct http_request *req);             /* as sent */
-struct span http_path(const struct http_request *req);               /* as sent, without the query */
+struct span http_target(const struct http_request *req);                   /* as sent */
+struct span http_path(const struct http_request *req);                     /* as sent, without the query */
 struct span http_header(const struct http_request *req, const char *name); /* trimmed; ptr NULL if absent */
 /* How often the header occurs; several occurrences of one name: http_header gives the first. */
 unsigned http_header_count(const struct http_request *req, const char *name);
@@ -80,7 +82,8 @@ int64_t http_started_us(const struct http_request *req); /* monotonic, when its 
 /* Room for the handler's own state, zeroed, freed with the request; size ≤ 4 KiB, asked for once. */
 void *http_scratch(struct http_request *req, size_t size);
 
-/* Answering, exactly once. A client that has gone makes it a no-op; req is invalid afterwards. Headers are added before. */
+/* Answering, exactly once. A client that has gone makes it a no-op; req is invalid afterwards. Headers are added
+ * before. */
 void http_add_header(struct http_request *req, const char *name, struct span value);
 void http_reply(struct http_request *req, int status, const char *content_type, struct span body);
 /* RFC 9457: {"type":"about:blank","title":…,"status":…,"detail":…} plus extra members (raw, starting with a comma, or

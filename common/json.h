@@ -1,7 +1,7 @@
 /* Strict JSON: RFC 8259 narrowed by I-JSON (RFC 7493). Refused with the byte offset: duplicate member names (compared
- * after unescaping), invalid UTF-8, lone surrogates, NUL (raw or \u0000) in strings, raw control characters, numbers that
- * RFC 8259 does not write (leading zeros, +1, .5, 1., NaN) or that a double cannot hold (1e999), nesting deeper than 16,
- * anything behind the value, an empty text, a byte order mark.
+ * after unescaping), invalid UTF-8, lone surrogates, NUL (raw or \u0000) in strings, raw control characters, numbers
+ * that RFC 8259 does not write (leading zeros, +1, .5, 1., NaN) or that a double cannot hold (1e999), nesting deeper
+ * than 16, anything behind the value, an empty text, a byte order mark.
  *
  * A document is a flat table of nodes over the borrowed text (nothing is copied; spans point into it). */
 #ifndef TAI_COMMON_JSON_H
@@ -36,7 +36,8 @@ struct json_doc {
 void json_init(struct json_doc *doc);
 void json_done(struct json_doc *doc);
 
-/* Parses text (≤ 4 GiB), which must outlive the document. 0, or -EINVAL with err->text "byte 17: …" and error_offset. */
+/* Parses text (≤ 4 GiB), which must outlive the document. 0, or -EINVAL with err->text "byte 17: …" and error_offset.
+ */
 must_check int json_parse(struct json_doc *doc, struct span text, struct error *err);
 
 /* First child of an array or object, or NULL. */

@@ -1,5 +1,5 @@
-/* JSON-lines log: one object a line on one descriptor, `ts`, `level`, `event`, then fields. Libraries return errors; only
- * the top logs. Thread-safe (one write(2) a line); lines beyond 8 KiB are cut with "truncated":true. */
+/* JSON-lines log: one object a line on one descriptor, `ts`, `level`, `event`, then fields. Libraries return errors;
+ * only the top logs. Thread-safe (one write(2) a line); lines beyond 8 KiB are cut with "truncated":true. */
 #ifndef TAI_COMMON_LOG_H
 #define TAI_COMMON_LOG_H
 
@@ -33,6 +33,6 @@ struct log_field {
 /* event is a short snake_case word such as "lease_lost". */
 void log_write(const struct log *log, enum log_level level, const char *event, const struct log_field *fields);
 #define log_event(log, level, event, ...)                                                                              \
-    log_write((log), (level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ) {LOG_END}})
+    log_write((log), (level), (event), (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){LOG_END}})
 
 #endif

@@ -28,8 +28,8 @@ uint16_t ingress_port(const struct ingress *ingress);
 void ingress_drain(struct ingress *ingress, void (*done)(void *ctx), void *ctx);
 void ingress_free(struct ingress *ingress);
 
-/* Whether a signal of that id was answered 202 recently (a bounded memory; any thread). For "status":"accepted" before a
- * worker has taken it. entitlement_id may be empty: any. */
+/* Whether a signal of that id was answered 202 recently (a bounded memory; any thread). For "status":"accepted" before
+ * a worker has taken it. entitlement_id may be empty: any. */
 bool ingress_accepted(struct ingress *ingress, struct span tenant_id, struct span entitlement_id, struct span id);
 
 #endif

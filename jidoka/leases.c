@@ -76,16 +76,18 @@ void leases_heartbeat(struct jidoka *jidoka)
         if (jidoka->partitions[id].giving && jidoka->partitions[id].state == PARTITION_UNOWNED)
             jidoka->release[jidoka->lease.release_count++] = (uint32_t)id;
     jidoka->lease_pending = true;
+    jidoka->dropped = false;
     jidoka->leased_us = jidoka_mono_us(jidoka);
     store_lease(jidoka->store, &jidoka->lease);
 }
 
-/* A third of the term has passed; sooner when its answer is awaited: outcomes receipted, or a lease to give back. */
+/* A third of the term has passed; sooner when its answer is awaited: who holds what was dropped, outcomes receipted, or
+ * a lease to give back. */
 bool leases_due(const struct jidoka *jidoka)
 {
     if (jidoka->lease.leaving)
         return false;
-    if (jidoka_mono_us(jidoka) - jidoka->leased_us >= jidoka->options.lease_ttl_ms * 1000 / 3)
+    if (jidoka->dropped || jidoka_mono_us(jidoka) - jidoka->leased_us >= jidoka->options.lease_ttl_ms * 1000 / 3)
         return true;
     for (int64_t id = 0; id < jidoka->config->partitions; id++)
         if (jidoka->partitions[id].giving || partition_lagging(&jidoka->partitions[id]))

@@ -190,6 +190,7 @@ void partition_drop(struct partition *p)
     p->waiting = p->acting = 0;
     p->state = PARTITION_UNOWNED;
     p->leaving = false;
+    jidoka->dropped = true;
     jidoka_check_drained(jidoka);
 }
 

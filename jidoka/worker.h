@@ -153,6 +153,7 @@ struct jidoka {
     uint32_t *release; /* of the heartbeat: what it gives back */
     bool lease_pending;
     int64_t leased_us; /* monotonic, of the last heartbeat sent */
+    bool dropped;      /* a partition, since then */
     bool stopping;     /* nothing is claimed or worked off any more */
     void (*drained)(void *ctx);
     void *drained_ctx;
