@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 static atomic_int check_failures;
 
@@ -23,6 +24,17 @@ static atomic_int check_failures;
         long long check_expected = (long long)(expected);                                                              \
         if (check_actual != check_expected) {                                                                          \
             fprintf(stderr, "%s:%d: in %s: %s is %lld, not %lld\n", __FILE__, __LINE__, __func__, #actual,             \
+                    check_actual, check_expected);                                                                     \
+            atomic_fetch_add(&check_failures, 1);                                                                      \
+        }                                                                                                              \
+    } while (0)
+
+#define CHECK_TEXT(actual, expected)                                                                                   \
+    do {                                                                                                               \
+        const char *check_actual = (actual);                                                                           \
+        const char *check_expected = (expected);                                                                       \
+        if (strcmp(check_actual, check_expected) != 0) {                                                               \
+            fprintf(stderr, "%s:%d: in %s: %s is\n  %s\nand not\n  %s\n", __FILE__, __LINE__, __func__, #actual,       \
                     check_actual, check_expected);                                                                     \
             atomic_fetch_add(&check_failures, 1);                                                                      \
         }                                                                                                              \
