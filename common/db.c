@@ -50,8 +50,6 @@ static int set_up(sqlite3 *handle, const struct db_options *options, struct erro
                                           "PRAGMA cache_size = -16384", "PRAGMA temp_store = MEMORY",
                                           "PRAGMA mmap_size = 0",       "PRAGMA journal_size_limit = -1",
                                           "PRAGMA secure_delete = OFF", "PRAGMA trusted_schema = OFF"};
-    sqlite3_extended_result_codes(handle, 1);
-    sqlite3_busy_timeout(handle, 2000);
     for (size_t i = 0; i < sizeof(pragmas) / sizeof(*pragmas); i++) {
         int rc = sqlite3_exec(handle, pragmas[i], NULL, NULL, NULL);
         if (rc != SQLITE_OK)
@@ -62,10 +60,11 @@ static int set_up(sqlite3 *handle, const struct db_options *options, struct erro
     return rc == SQLITE_OK ? 0 : open_failed(handle, rc, options->path, "PRAGMA synchronous", err);
 }
 
-static int schema_version(sqlite3 *handle, int *ret)
+/* The integer that a query tells. */
+static int query_int(sqlite3 *handle, const char *sql, int *ret)
 {
     sqlite3_stmt *stmt = NULL;
-    int rc = sqlite3_prepare_v2(handle, "PRAGMA user_version", -1, &stmt, NULL);
+    int rc = sqlite3_prepare_v2(handle, sql, -1, &stmt, NULL);
     if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
         *ret = sqlite3_column_int(stmt, 0);
     int done = sqlite3_finalize(stmt);
@@ -86,22 +85,42 @@ static int apply_script(sqlite3 *handle, const char *script, int version)
     return rc;
 }
 
-static int migrate(sqlite3 *handle, const struct db_options *options, struct error *err)
+static int known_versions(const struct db_options *options)
 {
-    int version = 0;
-    int rc = schema_version(handle, &version);
-    if (rc != SQLITE_OK)
-        return open_failed(handle, rc, options->path, "reading the schema version", err);
     int known = 0;
     while (options->schema && options->schema[known])
         known++;
+    return known;
+}
+
+/* Before anything is written: is it ours, and not of a later release? */
+static int check_schema(sqlite3 *handle, const struct db_options *options, int *ret_version, struct error *err)
+{
+    int version = 0, tables = 0, known = known_versions(options);
+    sqlite3_extended_result_codes(handle, 1);
+    sqlite3_busy_timeout(handle, 2000);
+    int rc = query_int(handle, "PRAGMA user_version", &version);
+    if (rc == SQLITE_OK && version == 0)
+        rc = query_int(handle, "SELECT count(*) FROM sqlite_schema", &tables);
+    if (rc != SQLITE_OK)
+        return open_failed(handle, rc, options->path, "reading the schema version", err);
     if (version < 0 || version > known)
         return error_set(
             err, -ENOTSUP,
             "%s: its schema is version %d, this program knows only %d: start the newer release that wrote it",
             options->path, version, known);
+    if (known && tables)
+        return error_set(err, -ENOTSUP, "%s: the database holds tables of another program: choose another path",
+                         options->path);
+    *ret_version = version;
+    return 0;
+}
+
+static int migrate(sqlite3 *handle, const struct db_options *options, int version, struct error *err)
+{
+    int known = known_versions(options);
     for (; version < known; version++) {
-        rc = apply_script(handle, options->schema[version], version + 1);
+        int rc = apply_script(handle, options->schema[version], version + 1);
         if (rc != SQLITE_OK)
             return open_failed(handle, rc, options->path, "applying the schema", err);
     }
@@ -129,9 +148,13 @@ static int open_handle(const struct db_options *options, sqlite3 **ret, struct e
     sqlite3 *handle = NULL;
     int rc = sqlite3_open_v2(options->path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                              options->vfs);
-    status = rc == SQLITE_OK ? set_up(handle, options, err) : open_failed(handle, rc, options->path, "opening", err);
+    int version = 0;
+    status = rc == SQLITE_OK ? check_schema(handle, options, &version, err)
+                             : open_failed(handle, rc, options->path, "opening", err);
     if (!status)
-        status = migrate(handle, options, err);
+        status = set_up(handle, options, err);
+    if (!status)
+        status = migrate(handle, options, version, err);
     if (status) {
         sqlite3_close(handle);
         return status;
