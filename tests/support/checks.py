@@ -13,6 +13,7 @@ import urllib.parse
 
 from tai import Tai
 
+NOBODY = 65534
 ENDINGS = ("executed", "failed", "denied", "refused", "deadlettered")
 
 
@@ -51,15 +52,17 @@ class Test:
         os.makedirs(data, exist_ok=True)
         return Tai(self.binary, data=data, config=path, **options)
 
-    def refused_start(self, *arguments, env=None, data=None, timeout=30):
-        """A `tai run` that must not come up: its exit code and what it said. A start that succeeds is None."""
+    def refused_start(self, *arguments, env=None, data=None, timeout=30, nobody=False):
+        """A `tai run` that must not come up: its exit code and what it said. A start that succeeds is None. nobody: not
+        as root, who may read and write everything."""
+        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if nobody and os.geteuid() == 0 else {}
         command = [self.binary, "run", "--data", data or os.path.join(self.dir, "data")]
         if not any(argument.startswith("--listen") for argument in arguments):
             command += ["--listen", "127.0.0.1:0"]
         if not any(argument.startswith("--andon-listen") for argument in arguments):
             command += ["--andon-listen", "127.0.0.1:0"]
         with subprocess.Popen(command + list(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              env={**os.environ, **(env or {})}) as process:
+                              env={**os.environ, **(env or {})}, **user) as process:
             try:
                 _, said = process.communicate(timeout=timeout)
                 return process.returncode, said
