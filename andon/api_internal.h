@@ -14,7 +14,7 @@ enum {
     API_TENANT_MAX = 64,
     API_PAGE_DEFAULT = 100,
     API_PAGE_MAX = 1000,
-    API_BODY_MAX = 8 << 20,  /* of one answer */
+    API_BODY_MAX = 32 << 20, /* of one answer */
     API_PAGE_BYTES = 4 << 20 /* a page that has grown so far goes on in the next */
 };
 

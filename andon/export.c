@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { LINE_MAX_BYTES = 4 << 20, NOTE_ROOM = 1 << 20, PROGRESS_EVERY = 1 << 20, BLOCK = 64 * 1024 };
+enum { LINE_MAX_BYTES = 17 << 20, NOTE_ROOM = 1 << 20, PROGRESS_EVERY = 1 << 20, BLOCK = 64 * 1024 };
 
 struct reader {
     FILE *in;

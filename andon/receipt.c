@@ -65,7 +65,7 @@ const char *const receipt_types[RECEIPT_TYPES + 1] = {"action_intent", "action_s
 /* Integers JSON programs agree on (I-JSON). */
 static const int64_t integer_max = (INT64_C(1) << 53) - 1;
 
-enum { SCRATCH_MAX = 1 << 21, ADDED_MAX = 320, EXACT_DIGITS = 15 };
+enum { SCRATCH_MAX = 17 << 20, ADDED_MAX = 320, EXACT_DIGITS = 15 };
 
 void receipt_builder_init(struct receipt_builder *builder, struct hasher *hasher)
 {

@@ -151,8 +151,15 @@ static void adopt(struct shard *shard, const struct shard_head *head)
     shard->head = *head;
     shard->checked = false;
     shard->lost = false;
+    if (head->claimed && !signing_busy(shard->env->signing, shard->number) &&
+        signer_reload(shard->signer, &shard->why)) {
+        shard_move(shard, SHARD_FOLLOWING);
+        shard_stop(shard, "signer_memory_unreadable");
+        return;
+    }
     shard->followed_from = signer_size(shard->signer);
-    memset(shard->last_numbers, 0, shard->partitions * sizeof(*shard->last_numbers));
+    if (shard->partitions)
+        memset(shard->last_numbers, 0, shard->partitions * sizeof(*shard->last_numbers));
     metric_set(shard->env->metrics->shards[shard->number].size, (int64_t)head->size);
     shard_move(shard, SHARD_FOLLOWING);
     shard_follow(shard);
@@ -210,7 +217,7 @@ static void rest(struct shard *shard)
     shard_move(shard, SHARD_IDLE);
     if (shard->refused)
         shard_stop(shard, "checkpoint_refused");
-    else if (shard->wanted)
+    else if (shard->wanted || (shard->draining && !shard->drained))
         read_outcomes(shard);
     else
         shard->env->changed(shard->env->ctx);

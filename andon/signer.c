@@ -104,6 +104,22 @@ int signer_open(const struct signer_options *options, struct signer **ret, struc
     return 0;
 }
 
+int signer_reload(struct signer *signer, struct error *err)
+{
+    struct merkle tree;
+    int r = signer_memory_load(&signer->memory, signer->hasher, &tree, err);
+    if (r == -ENOENT && !signer->stored)
+        return 0;
+    if (r)
+        return r;
+    if (tree.size > signer->last.size)
+        signer->last = tree;
+    if (signer->last.size > signer->followed.size)
+        signer->followed = signer->last;
+    signer->stored = true;
+    return 0;
+}
+
 void signer_free(struct signer *signer)
 {
     if (!signer)

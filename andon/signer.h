@@ -28,6 +28,8 @@ must_check int signer_key_open(const char *key_file, const char *origin, const c
 
 must_check int signer_open(const struct signer_options *options, struct signer **ret, struct error *err);
 void signer_free(struct signer *signer);
+/* Takes over what another process has signed since, when the shard comes from it. Nothing may be being signed. */
+must_check int signer_reload(struct signer *signer, struct error *err);
 const char *signer_path(const struct signer *signer); /* of its memory */
 bool signer_is_new(const struct signer *signer);      /* it had no memory when it was opened */
 

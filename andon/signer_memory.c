@@ -155,11 +155,14 @@ int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, stru
         r = accept_record(memory, !has_second || (has_first && first.generation > second.generation) ? &first : &second,
                           ret, err);
     free(slots);
-    if (r)
+    if (r) {
         close(fd);
-    else
-        memory->fd = fd;
-    return r;
+        return r;
+    }
+    if (memory->fd >= 0)
+        close(memory->fd);
+    memory->fd = fd;
+    return 0;
 }
 
 static int write_slot(int fd, const struct buf *record, off_t at)

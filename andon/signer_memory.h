@@ -24,8 +24,8 @@ void signer_memory_init(struct signer_memory *memory, const char *path, const ch
                         uint32_t shard);
 void signer_memory_done(struct signer_memory *memory);
 
-/* 0, -ENOENT if there is no file yet; -EUCLEAN if no slot is whole; -EKEYREJECTED if it belongs to another key, origin
- * or shard. */
+/* Opens the file, again if it was open. 0, -ENOENT if there is no file yet; -EUCLEAN if no slot is whole; -EKEYREJECTED
+ * if it belongs to another key, origin or shard. */
 must_check int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, struct merkle *ret,
                                   struct error *err);
 /* Returns once the record is on disk. After a failure the old record still holds, and the next write starts a new file:

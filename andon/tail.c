@@ -211,8 +211,8 @@ static void fix_shards(struct tail *tail)
     if (tail->beating)
         return;
     tail->beating = true;
-    tail->fix =
-        (struct store_fix){.req = {.done = on_fixed, .ctx = tail}, .name = "shards", .value = tail->options.shards};
+    tail->fix = (struct store_fix){
+        .req = {.done = on_fixed, .ctx = tail}, .name = "ledger.shards", .value = tail->options.shards};
     store_fix(tail->options.store, &tail->fix);
 }
 
