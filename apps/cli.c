@@ -93,7 +93,7 @@ static void print_option(const struct cli_option *option)
 
 static void print_help(const struct cli_verb *verb)
 {
-    static const struct cli_option help = {"help", 'h', NULL, "print this"};
+    static const struct cli_option help = {"help", NULL, "print this", 'h'};
     printf("Usage: tai %s [OPTIONS]%s%s\n\n%s\n\n", verb->name, *verb->arguments ? " " : "", verb->arguments,
            verb->about);
     for (const struct cli_option *option = verb->options; option->name; option++)

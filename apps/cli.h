@@ -13,9 +13,9 @@ enum { CLI_OPTIONS_MAX = 16, CLI_GO_ON = -1 };
 /* One row of a verb's options. */
 struct cli_option {
     const char *name;  /* without the dashes */
-    char letter;       /* short form, or 0 */
     const char *value; /* what it takes, as the help names it; NULL: a flag */
     const char *help;
+    char letter; /* short form, or 0 */
     bool number; /* the value is a decimal integer from min to max */
     int64_t min, max;
 };
@@ -23,15 +23,15 @@ struct cli_option {
 /* Rows that several verbs have. */
 #define CLI_JSON                                                                                                       \
     {                                                                                                                  \
-        "json", 0, NULL, "print JSON, one object a line"                                                               \
+        "json", NULL, "print JSON, one object a line"                                                                  \
     }
 #define CLI_SERVER                                                                                                     \
     {                                                                                                                  \
-        "server", 0, "URL", "where andon listens (default: $TAI_SERVER, or http://127.0.0.1:8081)"                     \
+        "server", "URL", "where andon listens (default: $TAI_SERVER, or http://127.0.0.1:8081)"                        \
     }
 #define CLI_LIMIT                                                                                                      \
     {                                                                                                                  \
-        "limit", 0, "N", "at most so many (default 100; 0: all)", true, 0, INT64_MAX                                   \
+        "limit", "N", "at most so many (default 100; 0: all)", 0, true, 0, INT64_MAX                                   \
     }
 
 struct cli_verb {

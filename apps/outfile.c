@@ -1,5 +1,6 @@
 /* The .part file is locked, so that two commands do not write into one; a leftover of a killed one is written over. */
 #include "apps/outfile.h"
+#include "common/mem.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 
 static int failed(const char *doing, const char *path, struct error *err)
 {
-    int code = -errno;
+    int code = errno ? -errno : -EIO;
     return error_set(err, code, "cannot %s %s: %s", doing, path, error_text(code));
 }
 
@@ -59,9 +60,7 @@ int outfile_open(struct outfile *out, const char *path, struct error *err)
 /* So that the new name survives a power cut. */
 static void sync_directory(const char *path)
 {
-    char *copy = strdup(path);
-    if (!copy)
-        abort();
+    char *copy = xstrdup(path);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         (void)fsync(fd);
@@ -86,7 +85,7 @@ int outfile_commit(struct outfile *out, struct error *err)
     if (out->path)
         (void)fclose(out->file); /* the lock goes with it */
     if (out->part)
-        sync_directory(out->path);
+        sync_directory(out->part);
     free(out->part);
     *out = (struct outfile){0};
     return 0;

@@ -67,7 +67,7 @@ static void print_cell(const struct table *table, size_t column, const char *tex
 bool table_print(const struct table *table)
 {
     size_t widths[COLUMNS_MAX];
-    if (!table->count)
+    if (!table->count || !table->columns)
         return false;
     for (size_t i = 0; i < table->columns; i++)
         widths[i] = width_of(table->headings[i]);

@@ -26,6 +26,8 @@ struct signal_post {
     int64_t progress_us;   /* monotonic, when a signal was last settled */
     int64_t pause_ms;      /* the next one after a failure of the connection */
     int64_t retry_after_s; /* the longest named by what was put off */
+    int put_off_status;    /* of the last one put off, and why */
+    struct buf put_off_why;
 };
 
 struct signal_post *signal_post_new(const struct signal_post_options *options)
@@ -37,6 +39,7 @@ struct signal_post *signal_post_new(const struct signal_post_options *options)
     buf_init(&post->body, 2 * SIGNAL_POST_BYTES + 2);
     buf_init(&post->text, TEXT_MAX);
     buf_init(&post->id, TEXT_MAX);
+    buf_init(&post->put_off_why, TEXT_MAX);
     response_init(&post->response);
     json_init(&post->doc);
     return post;
@@ -50,6 +53,7 @@ void signal_post_free(struct signal_post *post)
     buf_done(&post->body);
     buf_done(&post->text);
     buf_done(&post->id);
+    buf_done(&post->put_off_why);
     response_done(&post->response);
     json_done(&post->doc);
     free(post);
@@ -119,10 +123,13 @@ static bool is_put_off(int status)
     return status == 429 || status == 503;
 }
 
-static void note_retry_after(struct signal_post *post, int64_t seconds)
+static void note_put_off(struct signal_post *post, int status, const struct json_node *problem)
 {
-    if (post->retry_after_s < seconds)
-        post->retry_after_s = seconds;
+    if (post->retry_after_s < post->response.retry_after_s)
+        post->retry_after_s = post->response.retry_after_s;
+    post->put_off_status = status;
+    buf_clear(&post->put_off_why);
+    problem_text(&post->doc, problem, status, &post->put_off_why);
 }
 
 /* --- answers
@@ -155,12 +162,14 @@ static size_t tell_results(struct signal_post *post, struct outgoing *items, con
     for (const struct json_node *node = json_first(doc, results); node; node = json_next(doc, results, node), i++) {
         int64_t status = 0;
         (void)!json_int(doc, json_get(doc, node, "status"), 100, 999, &status);
-        if (status == 202)
+        if (status == 202) {
             tell_accepted(post, &items[i], node);
-        else if (is_put_off((int)status))
+        } else if (is_put_off((int)status)) {
+            note_put_off(post, (int)status, json_get(doc, node, "problem"));
             items[left++] = items[i];
-        else
+        } else {
             tell_refused(post, &items[i], (int)status, json_get(doc, node, "problem"));
+        }
     }
     return left;
 }
@@ -177,8 +186,8 @@ static int give_up(struct signal_post *post, const struct outgoing *first, const
 {
     const struct signal_post_options *o = &post->options;
     o->pause(o->ctx, 0);
-    return cli_fail(o->cli, EXIT_FAILED, "%s: %s. Line %" PRIu64 " and those behind it were not sent.",
-                    client_url(o->client), why, first->line);
+    return cli_fail(o->cli, EXIT_FAILED, "%s: %s. Sending stopped at line %" PRIu64 ".", client_url(o->client), why,
+                    first->line);
 }
 
 static int refused_whole(struct signal_post *post, const struct outgoing *first)
@@ -240,7 +249,7 @@ static int settle(struct signal_post *post, struct outgoing *items, size_t count
     const struct json_node *root = parsed(post);
     *left = 0;
     if (is_put_off(status) || status == 502 || status == 504) {
-        note_retry_after(post, post->response.retry_after_s);
+        note_put_off(post, status, root);
         *left = count;
         return 0;
     }
@@ -259,7 +268,6 @@ static int settle(struct signal_post *post, struct outgoing *items, size_t count
     const struct json_node *results = root ? json_get(&post->doc, root, "results") : NULL;
     if (!results_fit(&post->doc, results, count))
         return give_up(post, &items[0], "the answer is not that of an ingress, see --server");
-    note_retry_after(post, post->response.retry_after_s);
     *left = tell_results(post, items, results);
     return 0;
 }
@@ -299,16 +307,19 @@ static int after_silence(struct signal_post *post, int rc, const struct outgoing
 /* Put off for too long: the last answer is the result. */
 static void refuse_put_off(struct signal_post *post, const struct outgoing *items, size_t count)
 {
-    struct error text;
+    struct signal_result result = {.status = post->put_off_status};
+    struct buf detail;
+    buf_init(&detail, TEXT_MAX);
+    buf_addf(&detail, "%s (asked for %" PRId64 " s)", buf_cstr(&post->put_off_why), post->options.retry_for_ms / 1000);
+    buf_clear(&post->text);
+    http_problem_json(&post->text, result.status, NULL, "%s", buf_cstr(&detail));
+    result.detail = buf_span(&detail);
+    result.problem = buf_span(&post->text);
     for (size_t i = 0; i < count; i++) {
-        error_set(&text, 0, "not taken within %" PRId64 " s: the server is at its limit, send it again later",
-                  post->options.retry_for_ms / 1000);
-        struct signal_result result = {.line = items[i].line, .status = 503, .detail = span_of(text.text)};
-        buf_clear(&post->text);
-        http_problem_json(&post->text, 503, NULL, "%s", text.text);
-        result.problem = buf_span(&post->text);
+        result.line = items[i].line;
         post->options.result(post->options.ctx, &result);
     }
+    buf_done(&detail);
 }
 
 int signal_post_send(struct signal_post *post, struct outgoing *items, size_t count)

@@ -7,8 +7,8 @@
 enum { CONFIG, JSON };
 
 static const struct cli_option options[] = {
-    [CONFIG] = {"config", 'c', "FILE", "the configuration file; without it defaults and environment"},
-    [JSON] = {"json", 0, NULL, "print canonical JSON: exactly the text that config_sha256 covers"},
+    [CONFIG] = {"config", "FILE", "the configuration file; without it defaults and environment", 'c'},
+    [JSON] = {"json", NULL, "print canonical JSON: exactly the text that config_sha256 covers"},
     {0},
 };
 

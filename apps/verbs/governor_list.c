@@ -5,8 +5,8 @@
 enum { TENANT, STATE, LIMIT, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [TENANT] = {"tenant", 't', "TENANT", "only this tenant's"},
-    [STATE] = {"state", 0, "STATE", "only those in it: boot, active, action_pending, suspended, complying, …"},
+    [TENANT] = {"tenant", "TENANT", "only this tenant's", 't'},
+    [STATE] = {"state", "STATE", "only those in it: boot, active, action_pending, suspended, complying, …"},
     [LIMIT] = CLI_LIMIT,
     [JSON] = CLI_JSON,
     [SERVER] = CLI_SERVER,

@@ -5,11 +5,11 @@
 enum { TENANT, SHARD, ENTITLEMENT, SIGNAL, TYPE, LIMIT, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [TENANT] = {"tenant", 't', "TENANT", "this tenant's chain (_system: what belongs to no tenant)"},
-    [SHARD] = {"shard", 0, "N", "the log of this shard (default 0)", true, 0, UINT32_MAX},
-    [ENTITLEMENT] = {"entitlement", 'e', "ID", "only those of this entitlement"},
-    [SIGNAL] = {"signal", 's', "ID", "only those of this signal"},
-    [TYPE] = {"type", 0, "TYPE", "only this type: refusal, state_change, deadletter, …"},
+    [TENANT] = {"tenant", "TENANT", "this tenant's chain (_system: what belongs to no tenant)", 't'},
+    [SHARD] = {"shard", "N", "the log of this shard (default 0)", 0, true, 0, UINT32_MAX},
+    [ENTITLEMENT] = {"entitlement", "ID", "only those of this entitlement", 'e'},
+    [SIGNAL] = {"signal", "ID", "only those of this signal", 's'},
+    [TYPE] = {"type", "TYPE", "only this type: refusal, state_change, deadletter, …"},
     [LIMIT] = CLI_LIMIT,
     [JSON] = CLI_JSON,
     [SERVER] = CLI_SERVER,

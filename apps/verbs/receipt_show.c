@@ -8,8 +8,8 @@
 enum { RAW, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [RAW] = {"raw", 0, NULL, "print exactly the hashed bytes, without a line feed"},
-    [JSON] = {"json", 0, NULL, "print the hashed bytes and a line feed"},
+    [RAW] = {"raw", NULL, "print exactly the hashed bytes, without a line feed"},
+    [JSON] = {"json", NULL, "print the hashed bytes and a line feed"},
     [SERVER] = CLI_SERVER,
     {0},
 };

@@ -12,7 +12,7 @@
 enum { VKEY, JSON };
 
 static const struct cli_option options[] = {
-    [VKEY] = {"vkey", 'k', "KEY|@FILE", "the ledger's public key, or @ and the file that holds it (required)"},
+    [VKEY] = {"vkey", "KEY|@FILE", "the ledger's public key, or @ and the file that holds it (required)", 'k'},
     [JSON] = CLI_JSON,
     {0},
 };

@@ -17,15 +17,15 @@
 enum { TENANT, KEY_FILE, KEY_ID, RETRY_FOR, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [TENANT] = {"tenant", 't', "TENANT", "tenant_id of the signals that name none"},
-    [KEY_FILE] = {"key-file", 0, "FILE", "sign with the secret in FILE (X-Signature, HMAC-SHA256)"},
-    [KEY_ID] = {"key-id", 0, "ID", "which of the server's keys that is (X-Key-Id)"},
-    [RETRY_FOR] = {"retry-for", 0, "SECONDS",
+    [TENANT] = {"tenant", "TENANT", "tenant_id of the signals that name none", 't'},
+    [KEY_FILE] = {"key-file", "FILE", "sign with the secret in FILE (X-Signature, HMAC-SHA256)"},
+    [KEY_ID] = {"key-id", "ID", "which of the server's keys that is (X-Key-Id)"},
+    [RETRY_FOR] = {"retry-for", "SECONDS",
                    "how long a busy server (429, 503) is asked again without any progress\n"
                    "                            (default 60; 0: not at all)",
-                   true, 0, 86400},
-    [JSON] = {"json", 0, NULL, "print each signal's answer as JSON, one a line, and the sums last"},
-    [SERVER] = {"server", 0, "URL", "where ingress listens (default: $TAI_INGRESS, or http://127.0.0.1:8080)"},
+                   0, true, 0, 86400},
+    [JSON] = {"json", NULL, "print each signal's answer as JSON, one a line, and the sums last"},
+    [SERVER] = {"server", "URL", "where ingress listens (default: $TAI_INGRESS, or http://127.0.0.1:8080)"},
     {0},
 };
 
@@ -174,8 +174,8 @@ static int send_all(struct sender *s)
             code = flush(s);
         else if (rc == 0)
             return flush(s);
-        else
-            code = flush(s) ? EXIT_UNREACHABLE : cli_fail(s->cli, EXIT_FAILED, "%s", err.text);
+        else if (!(code = flush(s)))
+            code = cli_fail(s->cli, EXIT_FAILED, "%s", err.text);
         if (code)
             return code;
     }

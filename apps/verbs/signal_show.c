@@ -7,8 +7,8 @@
 enum { TENANT, ENTITLEMENT, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [TENANT] = {"tenant", 't', "TENANT", "whose signal it is (required)"},
-    [ENTITLEMENT] = {"entitlement", 'e', "ID", "of which entitlement, where several have a signal of this id"},
+    [TENANT] = {"tenant", "TENANT", "whose signal it is (required)", 't'},
+    [ENTITLEMENT] = {"entitlement", "ID", "of which entitlement, where several have a signal of this id", 'e'},
     [JSON] = CLI_JSON,
     [SERVER] = CLI_SERVER,
     {0},

@@ -10,7 +10,7 @@
 enum { INGRESS, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [INGRESS] = {"ingress", 0, "URL", "where ingress listens (default: $TAI_INGRESS, or http://127.0.0.1:8080)"},
+    [INGRESS] = {"ingress", "URL", "where ingress listens (default: $TAI_INGRESS, or http://127.0.0.1:8080)"},
     [JSON] = CLI_JSON,
     [SERVER] = CLI_SERVER,
     {0},
@@ -264,7 +264,9 @@ static int judge(struct status *s)
         if (span_is(out_text(&listener->doc, &listener->doc.nodes[0], "status", &s->scratch), "fail"))
             code = EXIT_FAILED;
     }
-    return s->has_sums ? code : EXIT_FAILED;
+    if (s->has_sums)
+        return code;
+    return cli_fail(s->cli, EXIT_FAILED, "%s has no status to tell, is it andon? See --server", s->listeners[1].url);
 }
 
 static void print_all(struct status *s)

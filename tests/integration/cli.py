@@ -383,7 +383,7 @@ def test_send_retry():
     fake = Fake(lambda *_: (429, {"Retry-After": "3600"}, problem(429, "too fast")))
     begun = time.monotonic()
     seen = tai("signal", "send", "--server", fake.url, "--retry-for", "2", stdin=text)
-    check("a cap on waiting", seen.code == 1 and "0 accepted, 0 duplicate, 4 refused" in seen.out and time.monotonic() - begun < 10, seen)
+    check("a cap on waiting", seen.code == 1 and "too fast" in seen.err and "0 accepted, 0 duplicate, 4 refused" in seen.out and time.monotonic() - begun < 10, seen)
     fake.stop()
 
     state["calls"] = 0
@@ -414,7 +414,7 @@ def test_send_odd_servers():
     fake = Fake(lambda *_: (401, {}, problem(401, "X-Signature does not match\x1b[31m")))
     seen = tai("signal", "send", "--server", fake.url, stdin=text)
     check("401: said once, with the line, and stopped", seen.code == 1 and len(fake.requests) == 1 and
-          "X-Signature does not match" in seen.err and "Line 1" in seen.err, seen)
+          "X-Signature does not match" in seen.err and "stopped at line 1" in seen.err, seen)
     check("no control characters reach the terminal", "\x1b" not in seen.err, repr(seen.err))
     fake.stop()
     for answer in [(200, {}, b"<html>hello"), (202, {}, {"results": []}), (202, {}, b"{"), (404, {}, b"")]:
@@ -529,6 +529,8 @@ def test_status(run):
     value = machine.lines()[0]
     check("status --json", value["ingress"]["health"]["status"] == "pass" and value["status"]["signals"]["taken"] >= 2500 and
           len(machine.lines()) == 1, machine)
+    seen = tai("status", "--server", run.ingress, "--ingress", run.ingress)
+    check("status: not andon", seen.code == 1 and "--server" in seen.err, seen)
     half = tai("status", "--ingress", "http://127.0.0.1:1", env=run.env)
     check("status: one of them down", half.code == 3 and "no answer" in half.out and re.search(r"^ledger", half.out, re.M), half)
 
