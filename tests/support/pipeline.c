@@ -67,6 +67,7 @@ void pipeline_init(struct pipeline *p)
                           .clock = &clock_system,
                           .component = "test"};
     failing_action_init(&p->action, p->base);
+    p->actions = failing_action_types;
     init_config(p);
 }
 
@@ -107,7 +108,7 @@ struct jidoka *pipeline_worker(struct pipeline *p, const char *name, int64_t ttl
     struct jidoka *worker = NULL;
     struct jidoka_options options = {.base = p->base,
                                      .config = &p->config,
-                                     .actions = failing_action_types,
+                                     .actions = p->actions,
                                      .queue = p->queue,
                                      .store = faulty_store_backend(p->faulty),
                                      .worker = name,

@@ -33,6 +33,7 @@ struct pipeline {
     struct action_config action_config;
     struct policy_config policy; /* cost_governance, budget 0: what has a cost needs the action */
     struct failing_action action;
+    const struct action_type *const *actions; /* the scripted one unless set otherwise */
     struct jidoka *worker;
     struct hasher *hasher;
     struct sent_identity *sent;
