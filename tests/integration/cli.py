@@ -397,6 +397,19 @@ def test_send_retry():
     check("a lost answer is asked for again", seen.code == 0 and "4 accepted" in seen.out and fake.requests[0][2] == fake.requests[1][2], seen)
     fake.stop()
 
+    state["calls"] = 0
+
+    def dies(_method, _path, _headers, body):
+        state["calls"] += 1
+        return accept_all(body) if state["calls"] == 1 else None
+
+    fake = Fake(dies)
+    text = "".join(f'{{"tenant_id":"a","sku_id":"b","type":"c","n{i}":1}}\n' for i in range(1500))
+    seen = tai("signal", "send", "--server", fake.url, "--retry-for", "1", stdin=text)
+    check("a server that dies: exit 3, and from where to go on", seen.code == 3 and "line 1001" in seen.err and
+          seen.out == "1000 accepted, 0 duplicate, 0 refused\n", seen)
+    fake.stop()
+
 
 def test_send_odd_servers():
     text = "".join(f'{{"id":"i{i}","tenant_id":"a","sku_id":"b","type":"c"}}\n' for i in range(8))
