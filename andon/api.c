@@ -197,8 +197,10 @@ void api_free(struct api *api)
 {
     if (!api)
         return;
-    while (api->calls)
+    while (api->calls) {
+        http_problem(api->calls->req, 503, NULL, "this process is about to exit");
         api_call_free(api->calls);
+    }
     http_server_free(api->server);
     http_metrics_free(api->http_metrics);
     health_free(api->health);
