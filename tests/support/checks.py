@@ -22,6 +22,7 @@ class Test:
 
     def __init__(self, binary, name):
         self.binary, self.name, self.failures, self.count = binary, name, [], 0
+        self.services = []
         self.dir = tempfile.mkdtemp(prefix=f"tai-{name}-")
         os.chmod(self.dir, 0o755)
 
@@ -50,7 +51,14 @@ class Test:
         path = self.file("config.yaml", config) if config else None
         data = data or os.path.join(self.dir, "data")
         os.makedirs(data, exist_ok=True)
-        return Tai(self.binary, data=data, config=path, **options)
+        self.services.append(Tai(self.binary, data=data, config=path, **options))
+        return self.services[-1]
+
+    def end(self):
+        """Nothing that it started runs on."""
+        for tai in self.services:
+            if tai.process and tai.process.poll() is None:
+                tai.kill()
 
     def refused_start(self, *arguments, env=None, data=None, timeout=30, nobody=False):
         """A `tai run` that must not come up: its exit code and what it said. A start that succeeds is None. nobody: not
@@ -108,6 +116,7 @@ def run_one(binary, name, function):
     except Exception as error:  # a test that cannot go on has failed; the others still run
         test.failures.append(str(error))
         traceback.print_exc(limit=-6, file=sys.stdout)
+    test.end()
     print(f"{'ok    ' if not test.failures else 'FAILED'} {name}: {test.count} checks, "
           f"{time.monotonic() - began:.1f} s", flush=True)
     if not test.failures:
