@@ -44,6 +44,12 @@ static int create_file(const char *path, struct error *err)
     return 0;
 }
 
+/* Counting its memory costs SQLite a lock at each allocation; nobody asks. */
+static void configure(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int set_up(sqlite3 *handle, const struct db_options *options, struct error *err)
 {
     static const char *const pragmas[] = {"PRAGMA journal_mode = WAL",  "PRAGMA wal_autocheckpoint = 0",
@@ -99,7 +105,11 @@ static int check_schema(sqlite3 *handle, const struct db_options *options, int *
     int version = 0, tables = 0, known = known_versions(options);
     sqlite3_extended_result_codes(handle, 1);
     sqlite3_busy_timeout(handle, 2000);
-    int rc = query_int(handle, "PRAGMA user_version", &version);
+    /* Before the first access: the index of the log then lies in this process's memory, and no statement takes file
+     * locks. Whoever else opens the file is told that it is busy. */
+    int rc = sqlite3_exec(handle, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
+    if (rc == SQLITE_OK)
+        rc = query_int(handle, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK && version == 0)
         rc = query_int(handle, "SELECT count(*) FROM sqlite_schema", &tables);
     if (rc != SQLITE_OK)
@@ -142,9 +152,11 @@ static int start_thread(struct db *db)
 
 static int open_handle(const struct db_options *options, sqlite3 **ret, struct error *err)
 {
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
     int status = options->vfs ? 0 : create_file(options->path, err);
     if (status)
         return status;
+    pthread_once(&configured, configure);
     sqlite3 *handle = NULL;
     int rc = sqlite3_open_v2(options->path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                              options->vfs);

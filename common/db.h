@@ -1,6 +1,6 @@
 /* One thread that owns one SQLite connection and group-commits everybody's work: each turn takes all queued jobs, runs
- * the reads first, then every write in its own savepoint of one transaction, one COMMIT (one fsync) for all. A job's
- * `done` runs on the thread that submitted it, after that COMMIT (or the failure). Knows no domain words.
+ * the reads first, then every write, undone by itself if it fails, in one transaction, one COMMIT (one fsync) for all.
+ * A job's `done` runs on the thread that submitted it, after that COMMIT (or the failure). Knows no domain words.
  *
  * SQLite 3.40.1 lacks the WAL-reset fix, so no second connection ever writes or checkpoints the file. An fsync failure
  * cannot be retried: the thread aborts the process; what was acknowledged is on disk, the rest is sent again. A full
@@ -56,7 +56,8 @@ must_check int db_step(sqlite3_stmt *stmt);
 
 /* A job is embedded in the caller's struct and must live until done ran. */
 struct db_job {
-    /* On the database thread. 0 commits the savepoint; -errno rolls back this job alone, and done gets it. */
+    /* On the database thread. 0 commits; -errno rolls back this job alone, and done gets it. A write may run twice in a
+     * turn, what the first run wrote being rolled back: when another job of the turn has failed. */
     int (*run)(struct db_conn *conn, struct db_job *job);
     /* On the submitter's thread; status is run's result, or what the COMMIT failed with. */
     void (*done)(struct db_job *job, int status);

@@ -1,9 +1,11 @@
 /* The turns of the database thread: take everything queued, reads first, then all writes in one transaction, deliver,
  * then checkpoint if the log has grown. Sleeps on a semaphore while nothing is queued.
  *
- * The first write of a turn needs no savepoint: while nothing stands in the transaction, rolling back all of it is
- * rolling back that job alone. Failure: a COMMIT that fails for space rolls the turn back; one that fails otherwise
- * while writing aborts (db_stmt.c says why). */
+ * Savepoints make SQLite copy each page a job touches, and nearly always all jobs of a turn succeed: so they run in one
+ * transaction without, and if one fails, all of it is rolled back and they run again, each in its savepoint (but for
+ * the first: while nothing stands in the transaction, rolling back all of it is rolling back that job alone). Failure:
+ * a COMMIT that fails for space rolls the turn back; one that fails otherwise while writing aborts (db_stmt.c says
+ * why). */
 #include "common/clock.h"
 #include "common/db_internal.h"
 
@@ -136,13 +138,17 @@ static int run_job(struct db_conn *conn, struct db_job *job)
 
 static void run_reads(struct db *db, struct chain *reads)
 {
+    struct db_conn *conn = &db->conn;
     if (!reads->first)
         return;
+    db_exec(conn, "BEGIN"); /* one snapshot for all; without it each statement opens its own */
     for (struct db_job *job = reads->first, *next; job; job = next) {
         next = job->next;
-        job->status = run_job(&db->conn, job);
+        job->status = run_job(conn, job);
         finish(job);
     }
+    if (!sqlite3_get_autocommit(conn->handle))
+        db_exec(conn, "COMMIT");
     deliver(db, 0);
 }
 
@@ -227,6 +233,38 @@ static void settle_stats(struct db *db, int failed, bool full)
     atomic_store_explicit(&db->stats.disk_full, full ? 1 : 0, memory_order_relaxed);
 }
 
+/* All of them or none: false when one failed, or the transaction is gone; then nothing stands. */
+static bool run_together(struct db_conn *conn, struct chain *writes, uint32_t *notified)
+{
+    if (begin(conn))
+        return false;
+    for (struct db_job *job = writes->first; job; job = job->next) {
+        job->status = run_job(conn, job);
+        if (job->status || sqlite3_get_autocommit(conn->handle)) {
+            roll_back(conn);
+            return false;
+        }
+        *notified |= conn->notified;
+    }
+    return true;
+}
+
+/* Each by itself; *alone: none succeeded. Returns -errno when the transaction is gone. */
+static int run_apart(struct db_conn *conn, struct chain *writes, uint32_t *notified, bool *alone, bool *full)
+{
+    int lost = begin(conn);
+    *notified = 0;
+    for (struct db_job *job = writes->first; job; job = job->next) {
+        job->status = lost ? lost : run_write(conn, job, *alone, &lost);
+        *full = *full || job->status == -ENOSPC;
+        if (job->status)
+            continue;
+        *alone = false;
+        *notified |= conn->notified;
+    }
+    return lost;
+}
+
 static void run_writes(struct db *db, struct chain *writes)
 {
     if (!writes->first)
@@ -235,15 +273,11 @@ static void run_writes(struct db *db, struct chain *writes)
     uint32_t notified = 0;
     bool alone = true; /* nothing stands in the transaction */
     bool full = false;
-    int lost = begin(conn);
-    for (struct db_job *job = writes->first; job; job = job->next) {
-        job->status = lost ? lost : run_write(conn, job, alone, &lost);
-        full = full || job->status == -ENOSPC;
-        if (job->status)
-            continue;
+    int lost = 0;
+    if (writes->first->next && run_together(conn, writes, &notified))
         alone = false;
-        notified |= conn->notified;
-    }
+    else
+        lost = run_apart(conn, writes, &notified, &alone, &full);
     if (!lost && !alone)
         lost = commit(db);
     else
