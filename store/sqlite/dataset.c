@@ -17,8 +17,8 @@ int fix_run(struct db_conn *conn, struct op *op)
 
 static void bind_at(sqlite3_stmt *stmt, int index, const struct sweep_at *at)
 {
-    bind_span(stmt, index, (struct span){at->tenant, at->tenant_len});
-    bind_span(stmt, index + 1, (struct span){at->id, at->id_len});
+    bind_span(stmt, index, (struct span){at->id, at->id_len});
+    bind_span(stmt, index + 1, (struct span){at->tenant, at->tenant_len});
     bind_span(stmt, index + 2, (struct span){at->entitlement, at->entitlement_len});
     sqlite3_bind_int64(stmt, index + 3, at->redrive);
     bind_blob(stmt, index + 4, at->conflict, at->conflict_len);
@@ -34,17 +34,17 @@ static size_t keep(char *ret, struct span text)
 static int slice_end(struct db_conn *conn, struct store_sweep *request, const struct sweep_at *from,
                      struct sweep_at *ret)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT tenant, id, entitlement, redrive, conflict FROM signals WHERE"
-                                       " (tenant, id, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
-                                       " ORDER BY tenant, id, entitlement, redrive, conflict LIMIT 1 OFFSET ?6");
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT id, tenant, entitlement, redrive, conflict FROM signals WHERE"
+                                       " (id, tenant, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
+                                       " ORDER BY id, tenant, entitlement, redrive, conflict LIMIT 1 OFFSET ?6");
     bind_at(stmt, 1, from);
     sqlite3_bind_int64(stmt, 6, (int64_t)request->limit - 1);
     int rc = db_step(stmt);
     if (rc != 1)
         return rc;
     struct row row = row_of(stmt, NULL);
-    ret->tenant_len = keep(ret->tenant, row_borrow(&row, STORE_ID_MAX));
     ret->id_len = keep(ret->id, row_borrow(&row, STORE_ID_MAX));
+    ret->tenant_len = keep(ret->tenant, row_borrow(&row, STORE_ID_MAX));
     ret->entitlement_len = keep(ret->entitlement, row_borrow(&row, STORE_ID_MAX));
     ret->redrive = row_int(&row, 0, UINT32_MAX);
     ret->conflict_len = sqlite3_column_bytes(stmt, row.column) ? SHA256_SIZE : 0;
@@ -65,11 +65,11 @@ int sweep_run(struct db_conn *conn, struct op *op)
     /* 2 executed, 4 denied, 5 refused: the endings without bytes */
     sqlite3_stmt *stmt =
         rc ? db_stmt(conn,
-                     "DELETE FROM signals WHERE (tenant, id, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
-                     " AND (tenant, id, entitlement, redrive, conflict) <= (?6, ?7, ?8, ?9, ?10)"
+                     "DELETE FROM signals WHERE (id, tenant, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
+                     " AND (id, tenant, entitlement, redrive, conflict) <= (?6, ?7, ?8, ?9, ?10)"
                      " AND changed_at < ?11 AND status IN (2, 4, 5)")
            : db_stmt(conn,
-                     "DELETE FROM signals WHERE (tenant, id, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
+                     "DELETE FROM signals WHERE (id, tenant, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
                      " AND changed_at < ?11 AND status IN (2, 4, 5)");
     bind_at(stmt, 1, at);
     if (rc)

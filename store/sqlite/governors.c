@@ -1,4 +1,6 @@
-/* Rows of governors: plain columns, except the pending action, which is a JSON object because few have one:
+/* Rows of governors. What statements ask for stands in columns; the other numbers of the record are packed (pack.c),
+ * signed, in the order of numbers_put; fields to come go behind them. The pending action is a JSON object, few have
+ * one:
  *   {"action":"…","action_id":"…","attempt":1,"deadline_ms":…,"policy":"…","probe":false,"redrive":0,"signal_id":"…"}
  * Database thread only. */
 #include "common/json.h"
@@ -6,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { PENDING_MAX = 4096 };
+enum { PENDING_MAX = 4096, NUMBERS = 17, NUMBERS_MAX = NUMBERS * VARINT_MAX, GOVERNOR_PARAMETERS = 10 };
 
 static bool pending_text(const struct json_doc *doc, const char *name, char *ret, size_t size)
 {
@@ -97,31 +99,88 @@ static struct governor_pending *read_pending(struct row *row, enum governor_stat
     return NULL;
 }
 
+static size_t numbers_put(const struct governor_record *record, uint8_t ret[NUMBERS_MAX])
+{
+    const int64_t numbers[NUMBERS] = {record->entitlement,
+                                      record->opened_by,
+                                      record->refund_open,
+                                      record->failures,
+                                      record->quota_limit,
+                                      record->quota_used,
+                                      record->quota_period,
+                                      record->period_start,
+                                      record->boot_due,
+                                      record->breaker_due,
+                                      record->last_entitlement_event_at,
+                                      record->last_refund_event_at,
+                                      record->halt_alert_at,
+                                      record->halt_alert_count,
+                                      record->last_signal_at,
+                                      record->created_at,
+                                      record->updated_at};
+    uint8_t *at = ret;
+    for (int i = 0; i < NUMBERS; i++)
+        at = put_i64(at, numbers[i]);
+    return (size_t)(at - ret);
+}
+
+static bool numbers_take(struct pack pack, struct governor_record *ret)
+{
+    static const struct {
+        int64_t min, max;
+    } bounds[NUMBERS] = {{0, ENTITLEMENT_COUNT - 1},
+                         {0, OPENED_BY_OPERATOR},
+                         {0, 1},
+                         {0, UINT32_MAX},
+                         {QUOTA_NONE, INT64_MAX},
+                         {0, INT64_MAX},
+                         {0, PERIOD_COUNT - 1},
+                         {INT64_MIN, INT64_MAX},
+                         {0, INT64_MAX},
+                         {0, INT64_MAX},
+                         {INT64_MIN, INT64_MAX},
+                         {INT64_MIN, INT64_MAX},
+                         {INT64_MIN, INT64_MAX},
+                         {0, UINT32_MAX},
+                         {INT64_MIN, INT64_MAX},
+                         {INT64_MIN, INT64_MAX},
+                         {INT64_MIN, INT64_MAX}};
+    int64_t numbers[NUMBERS];
+    for (int i = 0; i < NUMBERS; i++)
+        if (!take_i64(&pack, bounds[i].min, bounds[i].max, &numbers[i]))
+            return false;
+    ret->entitlement = (enum entitlement)numbers[0];
+    ret->opened_by = (enum breaker_opener)numbers[1];
+    ret->refund_open = numbers[2] == 1;
+    ret->failures = (uint32_t)numbers[3];
+    ret->quota_limit = numbers[4];
+    ret->quota_used = numbers[5];
+    ret->quota_period = (enum quota_period)numbers[6];
+    ret->period_start = numbers[7];
+    ret->boot_due = numbers[8];
+    ret->breaker_due = numbers[9];
+    ret->last_entitlement_event_at = numbers[10];
+    ret->last_refund_event_at = numbers[11];
+    ret->halt_alert_at = numbers[12];
+    ret->halt_alert_count = (uint32_t)numbers[13];
+    ret->last_signal_at = numbers[14];
+    ret->created_at = numbers[15];
+    ret->updated_at = numbers[16];
+    return pack.at == pack.end;
+}
+
 static void read_numbers(struct row *row, struct governor_record *ret)
 {
-    ret->state = (enum governor_state)row_int(row, 0, GOVERNOR_STATE_COUNT - 1);
-    ret->entitlement = (enum entitlement)row_int(row, 0, ENTITLEMENT_COUNT - 1);
-    ret->opened_by = (enum breaker_opener)row_int(row, 0, OPENED_BY_OPERATOR);
-    ret->refund_open = row_int(row, 0, 1) == 1;
-    ret->failures = (uint32_t)row_int(row, 0, UINT32_MAX);
-    ret->quota_limit = row_int_or(row, 0, INT64_MAX, QUOTA_NONE);
-    ret->quota_used = row_int(row, 0, INT64_MAX);
-    ret->quota_period = (enum quota_period)row_int(row, 0, PERIOD_COUNT - 1);
-    ret->period_start = row_int(row, INT64_MIN, INT64_MAX);
-    ret->boot_due = row_int(row, 0, INT64_MAX);
-    ret->breaker_due = row_int(row, 0, INT64_MAX);
-    ret->last_entitlement_event_at = row_int(row, INT64_MIN, INT64_MAX);
-    ret->last_refund_event_at = row_int(row, INT64_MIN, INT64_MAX);
-    ret->halt_alert_at = row_int(row, INT64_MIN, INT64_MAX);
-    ret->halt_alert_count = (uint32_t)row_int(row, 0, UINT32_MAX);
-    ret->last_signal_at = row_int(row, INT64_MIN, INT64_MAX);
-    ret->created_at = row_int(row, INT64_MIN, INT64_MAX);
-    ret->updated_at = row_int(row, INT64_MIN, INT64_MAX);
+    int column = row->column++;
+    const uint8_t *data = sqlite3_column_blob(row->stmt, column);
+    if (!data || sqlite3_column_type(row->stmt, column) != SQLITE_BLOB ||
+        !numbers_take((struct pack){data, data + sqlite3_column_bytes(row->stmt, column)}, ret))
+        row_spoil(row);
 }
 
 void governor_read(struct row *row, struct governor_record *ret)
 {
-    *ret = (struct governor_record){0};
+    *ret = (struct governor_record){.state = (enum governor_state)row_int(row, 0, GOVERNOR_STATE_COUNT - 1)};
     read_numbers(row, ret);
     ret->sku_id = read_owned(row, STORE_ID_MAX);
     ret->pending = read_pending(row, ret->state);
@@ -132,51 +191,49 @@ void governor_read(struct row *row, struct governor_record *ret)
         governor_record_done(ret);
 }
 
-static void bind_record(sqlite3_stmt *stmt, const struct governor_record *record, struct buf *pending)
+static void bind_pending(sqlite3_stmt *stmt, int index, const struct governor_pending *pending)
 {
-    sqlite3_bind_int64(stmt, 4, record->state);
-    sqlite3_bind_int64(stmt, 5, record->entitlement);
-    sqlite3_bind_int64(stmt, 6, record->opened_by);
-    sqlite3_bind_int64(stmt, 7, record->refund_open);
-    sqlite3_bind_int64(stmt, 8, record->failures);
-    bind_or_null(stmt, 9, record->quota_limit, QUOTA_NONE);
-    sqlite3_bind_int64(stmt, 10, record->quota_used);
-    sqlite3_bind_int64(stmt, 11, record->quota_period);
-    sqlite3_bind_int64(stmt, 12, record->period_start);
-    sqlite3_bind_int64(stmt, 13, record->boot_due);
-    sqlite3_bind_int64(stmt, 14, record->breaker_due);
-    sqlite3_bind_int64(stmt, 15, record->last_entitlement_event_at);
-    sqlite3_bind_int64(stmt, 16, record->last_refund_event_at);
-    sqlite3_bind_int64(stmt, 17, record->halt_alert_at);
-    sqlite3_bind_int64(stmt, 18, record->halt_alert_count);
-    sqlite3_bind_int64(stmt, 19, record->last_signal_at);
-    sqlite3_bind_int64(stmt, 20, record->created_at);
-    sqlite3_bind_int64(stmt, 21, record->updated_at);
-    bind_or_null(stmt, 22, governor_next_due(record), INT64_MAX);
-    bind_or_null(stmt, 23, governor_quota_due(record), INT64_MAX);
-    sqlite3_bind_text(stmt, 24, record->sku_id, -1, SQLITE_STATIC); /* NULL binds NULL */
-    sqlite3_bind_text(stmt, 26, record->policy_state, -1, SQLITE_STATIC);
-    if (!record->pending) {
-        sqlite3_bind_null(stmt, 25);
+    if (!pending) {
+        sqlite3_bind_null(stmt, index);
         return;
     }
-    buf_clear(pending);
-    pending_write(record->pending, pending);
-    bind_span(stmt, 25, buf_span(pending));
+    struct buf out;
+    buf_init(&out, PENDING_MAX);
+    pending_write(pending, &out);
+    sqlite3_bind_text(stmt, index, out.data, (int)out.len, SQLITE_TRANSIENT);
+    buf_done(&out);
 }
 
-static const char insert_sql[] =
-    "INSERT INTO governors(tenant, entitlement, partition, state, entitled, opened_by, refund_open, failures,"
-    " quota_limit, quota_used, quota_period, period_start, boot_due, breaker_due, entitlement_event_at,"
-    " refund_event_at, halt_alert_at, halt_alerts, last_signal_at, created_at, updated_at, next_due, quota_due, sku,"
-    " pending, policy_state) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22,"
-    "?23,?24,?25,?26)";
-static const char update_sql[] =
-    "UPDATE governors SET state = ?4, entitled = ?5, opened_by = ?6, refund_open = ?7, failures = ?8,"
-    " quota_limit = ?9, quota_used = ?10, quota_period = ?11, period_start = ?12, boot_due = ?13, breaker_due = ?14,"
-    " entitlement_event_at = ?15, refund_event_at = ?16, halt_alert_at = ?17, halt_alerts = ?18,"
-    " last_signal_at = ?19, created_at = ?20, updated_at = ?21, next_due = ?22, quota_due = ?23, sku = ?24,"
-    " pending = ?25, policy_state = ?26 WHERE tenant = ?1 AND entitlement = ?2 AND partition = ?3";
+static void bind_change(sqlite3_stmt *stmt, int at, uint32_t partition, const struct governor_change *change,
+                        uint8_t numbers[NUMBERS_MAX])
+{
+    const struct governor_record *record = change->record;
+    bind_key(stmt, at + 1, change->tenant_id, change->entitlement_id);
+    sqlite3_bind_int64(stmt, at + 3, partition);
+    sqlite3_bind_int64(stmt, at + 4, record->state);
+    bind_or_null(stmt, at + 5, governor_next_due(record), INT64_MAX);
+    bind_or_null(stmt, at + 6, governor_quota_due(record), INT64_MAX);
+    bind_blob(stmt, at + 7, numbers, numbers_put(record, numbers));
+    sqlite3_bind_text(stmt, at + 8, record->sku_id, -1, SQLITE_STATIC); /* NULL binds NULL */
+    bind_pending(stmt, at + 9, record->pending);
+    sqlite3_bind_text(stmt, at + 10, record->policy_state, -1, SQLITE_STATIC);
+}
+
+#define INSERT                                                                                                         \
+    "INSERT OR FAIL INTO governors(tenant, entitlement, partition, state, next_due, quota_due, numbers, sku, pending," \
+    " policy_state)"
+#define ROW "(?,?,?,?,?,?,?,?,?,?)"
+#define UPDATE                                                                                                         \
+    " ON CONFLICT(tenant, entitlement) DO UPDATE SET state = excluded.state, next_due = excluded.next_due,"            \
+    " quota_due = excluded.quota_due, numbers = excluded.numbers, sku = excluded.sku, pending = excluded.pending,"     \
+    " policy_state = excluded.policy_state WHERE partition = excluded.partition"
+
+static sqlite3_stmt *statement(struct db_conn *conn, bool insert, bool full)
+{
+    if (insert)
+        return full ? db_stmt(conn, INSERT FULL_ROWS(ROW)) : db_stmt(conn, INSERT SOME_ROWS(ROW));
+    return full ? db_stmt(conn, INSERT FULL_ROWS(ROW) UPDATE) : db_stmt(conn, INSERT SOME_ROWS(ROW) UPDATE);
+}
 
 static int count_tenant(struct db_conn *conn, const struct store_commit *request, struct span tenant_id)
 {
@@ -187,38 +244,38 @@ static int count_tenant(struct db_conn *conn, const struct store_commit *request
     return db_run(stmt);
 }
 
-static int write_one(struct db_conn *conn, struct store_commit *request, const struct governor_change *change,
-                     sqlite3_stmt *stmt, struct buf *pending)
+/* The next changes of one kind from *at on, up to ROWS of them. */
+static int collect(const struct store_commit *request, bool insert, size_t *at, const struct governor_change *ret[ROWS])
 {
-    bind_key(stmt, 1, change->tenant_id, change->entitlement_id);
-    sqlite3_bind_int64(stmt, 3, request->partition);
-    bind_record(stmt, change->record, pending);
-    int rc = db_run(stmt);
-    if (rc == 0 && change->insert)
-        return count_tenant(conn, request, change->tenant_id);
-    const char *what = NULL;
-    if (rc == -EEXIST)
-        what = "has a row already";
-    else if (rc == 0 && sqlite3_changes(db_handle(conn)) != 1)
-        what = "has no row in this partition";
-    if (!what)
-        return rc;
-    return op_error(&request->req, rc ? rc : -ENOENT, "governor %.*s of %.*s %s", (int)change->entitlement_id.len,
-                    change->entitlement_id.ptr, (int)change->tenant_id.len, change->tenant_id.ptr, what);
+    int rows = 0;
+    for (; *at < request->governor_count && rows < ROWS; (*at)++)
+        if (request->governors[*at].insert == insert)
+            ret[rows++] = &request->governors[*at];
+    return rows;
+}
+
+static int write_kind(struct db_conn *conn, struct store_commit *request, bool insert)
+{
+    const struct governor_change *changes[ROWS];
+    uint8_t numbers[ROWS][NUMBERS_MAX];
+    size_t at = 0;
+    int rows, rc = 0;
+    while (rc == 0 && (rows = collect(request, insert, &at, changes)) > 0) {
+        sqlite3_stmt *stmt = statement(conn, insert, rows == ROWS);
+        for (int i = 0; i < rows; i++)
+            bind_change(stmt, i * GOVERNOR_PARAMETERS, request->partition, changes[i], numbers[i]);
+        bind_padding(stmt, rows, GOVERNOR_PARAMETERS);
+        rc = insert ? db_run(stmt) : run_updates(conn, stmt, rows);
+        for (int i = 0; rc == 0 && insert && i < rows; i++)
+            rc = count_tenant(conn, request, changes[i]->tenant_id);
+    }
+    if (rc == -ENOENT)
+        return op_error(&request->req, rc, "a governor of this commit has no row in partition %u", request->partition);
+    return rc;
 }
 
 int governors_write(struct db_conn *conn, struct store_commit *request)
 {
-    struct buf pending;
-    buf_init(&pending, PENDING_MAX);
-    sqlite3_stmt *insert = NULL, *update = NULL;
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < request->governor_count; i++) {
-        sqlite3_stmt **stmt = request->governors[i].insert ? &insert : &update;
-        if (!*stmt)
-            *stmt = db_stmt(conn, request->governors[i].insert ? insert_sql : update_sql);
-        rc = write_one(conn, request, &request->governors[i], *stmt, &pending);
-    }
-    buf_done(&pending);
-    return rc;
+    int rc = write_kind(conn, request, true);
+    return rc < 0 ? rc : write_kind(conn, request, false);
 }

@@ -8,7 +8,21 @@
 
 #include <errno.h>
 
-enum { OUTCOMES_CHANNEL = 31, ORDER_BITS = 48, ID_BLOCK_BITS = 12 };
+enum { OUTCOMES_CHANNEL = 31, ORDER_BITS = 48, RECEIPT_BLOCK = 1000, CHAIN_BLOCK = 100 };
+
+/* A statement costs more than a row: hot ones take ROWS rows at once. X16("(?,?)") are their parameters. The last rows
+ * of a batch go through a second form, which leaves out those with NULL first; padding it is cheaper than one by one.
+ */
+enum { ROWS = 16 };
+#define X4(row)        row "," row "," row "," row
+#define X16(row)       X4(row) "," X4(row) "," X4(row) "," X4(row)
+#define FULL_ROWS(row) " VALUES " X16(row)
+#define SOME_ROWS(row) " SELECT * FROM (VALUES " X16(row) ") WHERE column1 NOTNULL"
+
+static inline int64_t order_of(uint32_t shard, uint64_t at)
+{
+    return (int64_t)((uint64_t)shard << ORDER_BITS | at);
+}
 
 /* Where the sweep goes on; the database thread's. */
 struct sweep_at {
@@ -99,6 +113,14 @@ static inline void bind_key(sqlite3_stmt *stmt, int index, struct span tenant_id
     bind_span(stmt, index, tenant_id);
     bind_span(stmt, index + 1, entitlement_id);
 }
+/* NULL for the rows from `rows` on, of `parameters` each. */
+static inline void bind_padding(sqlite3_stmt *stmt, int rows, int parameters)
+{
+    for (; rows < ROWS; rows++)
+        sqlite3_bind_null(stmt, rows * parameters + 1);
+}
+/* Runs an upsert of rows that all exist; -ENOENT if one does not. For tables with a rowid. */
+must_check int run_updates(struct db_conn *conn, sqlite3_stmt *stmt, int rows);
 /* Runs stmt, which returns one row with one number. */
 must_check int stmt_number(sqlite3_stmt *stmt, struct store_request *request, int64_t *ret);
 
@@ -109,6 +131,19 @@ struct list {
 };
 void *list_add(struct list *list, struct arena *arena, size_t size); /* a zeroed item */
 
+/* pack.c: numbers and texts within blobs. put_: room for VARINT_MAX bytes, or that and the text. take_: false at the
+ * end or if malformed. */
+enum { VARINT_MAX = 10 };
+struct pack {
+    const uint8_t *at, *end;
+};
+uint8_t *put_u64(uint8_t *at, uint64_t value);
+uint8_t *put_i64(uint8_t *at, int64_t value);
+uint8_t *put_span(uint8_t *at, struct span span);
+bool take_u64(struct pack *pack, uint64_t *ret);
+bool take_i64(struct pack *pack, int64_t min, int64_t max, int64_t *ret);
+bool take_span(struct pack *pack, size_t max, struct span *ret); /* borrowed */
+
 /* signals.c: rows of signals */
 #define SIGNAL_COLUMNS                                                                                                 \
     "tenant, id, entitlement, redrive, conflict, sha256, status, reason, accepted_at, changed_at, outcomes, line, due"
@@ -117,10 +152,7 @@ void signal_read_bytes(struct row *row, struct signal_row *ret); /* reads "envel
 must_check int signals_write(struct db_conn *conn, struct store_commit *request);
 
 /* governors.c: rows of governors */
-#define GOVERNOR_COLUMNS                                                                                               \
-    "state, entitled, opened_by, refund_open, failures, quota_limit, quota_used, quota_period, period_start, "         \
-    "boot_due, breaker_due, entitlement_event_at, refund_event_at, halt_alert_at, halt_alerts, last_signal_at, "       \
-    "created_at, updated_at, sku, pending, policy_state"
+#define GOVERNOR_COLUMNS "state, numbers, sku, pending, policy_state"
 /* Reads GOVERNOR_COLUMNS; ret is heap-owned, and empty when the row is spoiled. */
 void governor_read(struct row *row, struct governor_record *ret);
 must_check int governors_write(struct db_conn *conn, struct store_commit *request);
@@ -136,7 +168,9 @@ op_run outcomes_run, chains_run, append_run;        /* ledger.c */
 must_check int shard_head_read(sqlite3_stmt *stmt, struct store_request *request, struct shard_head *ret);
 op_run receipt_run, receipts_run; /* receipts.c */
 bool receipt_id_parse(const char text[UUID_TEXT + 1], uint8_t ret[16]);
-int64_t receipt_id_prefix(const uint8_t uuid[16]);
+/* outcomes.c: the part of a commit, and of an append. */
+must_check int outcomes_write(struct db_conn *conn, struct store_commit *request);
+must_check int outcomes_consume(struct db_conn *conn, struct store_append *request);
 op_run signal_run, governors_run, totals_run; /* query.c */
 op_run fix_run, sweep_run;                    /* dataset.c */
 

@@ -1,13 +1,11 @@
-/* andon's side: the outcomes of a shard from the oldest on, and the transaction that turns them into receipts. Database
- * thread only. */
+/* The transaction that turns outcomes into receipts, and the heads it moves. Receipts go in by arrival; two packed
+ * tables find them again, by id (receipt_ids) and by chain (chain_receipts). Database thread only. */
 #include "store/sqlite/internal.h"
 
-#include <inttypes.h>
+#include <endian.h>
+#include <stdlib.h>
 
-static int64_t order_of(uint32_t shard, uint64_t at)
-{
-    return (int64_t)shard << ORDER_BITS | (int64_t)at;
-}
+enum { RECEIPT_PARAMETERS = 13, CHAIN_PARAMETERS = 4, BLOCK_PARAMETERS = 3, PREFIX = 4 };
 
 int shard_head_read(sqlite3_stmt *stmt, struct store_request *request, struct shard_head *ret)
 {
@@ -24,53 +22,42 @@ int shard_head_read(sqlite3_stmt *stmt, struct store_request *request, struct sh
     return row_check(&row, request);
 }
 
-int outcomes_run(struct db_conn *conn, struct op *op)
+static int read_heads(sqlite3_stmt *stmt, struct store_request *request, struct chain_head *heads, size_t count)
 {
-    struct store_outcomes *request = (struct store_outcomes *)op->request;
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT partition, number, tenant, alert, text FROM outcomes"
-                                       " WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3");
-    sqlite3_bind_int64(stmt, 1, order_of(request->shard, 0));
-    sqlite3_bind_int64(stmt, 2, order_of(request->shard + 1, 0));
-    sqlite3_bind_int64(stmt, 3, request->limit);
-    struct list list = {0};
     int rc;
     while ((rc = db_step(stmt)) == 1) {
-        struct outcome *item = list_add(&list, &request->req.arena, sizeof(*item));
-        struct row row = row_of(stmt, &request->req.arena);
-        item->partition = (uint32_t)row_int(&row, 0, STORE_PARTITIONS_MAX - 1);
-        item->number = (uint64_t)row_int(&row, 1, INT64_MAX);
-        item->tenant_id = row_text(&row, STORE_ID_MAX);
-        item->alert = row_text(&row, STORE_TEXT_MAX);
-        item->text = row_text(&row, STORE_TEXT_MAX);
-        if ((rc = row_check(&row, &request->req)) < 0)
+        struct row row = row_of(stmt, NULL);
+        struct chain_head *head = &heads[row_int(&row, 0, (int64_t)count - 1)];
+        head->seq = (uint64_t)row_int(&row, 1, INT64_MAX);
+        row_bytes(&row, head->hash, SHA256_SIZE);
+        if ((rc = row_check(&row, request)) < 0)
             return rc;
     }
-    request->outcomes = list.items;
-    request->outcome_count = list.count;
+    sqlite3_reset(stmt);
     return rc;
 }
 
 int chains_run(struct db_conn *conn, struct op *op)
 {
     struct store_chains *request = (struct store_chains *)op->request;
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT seq, hash FROM chains WHERE chain = ?1");
-    for (size_t i = 0; i < request->chain_count; i++) {
-        struct chain_head *head = &request->chains[i];
-        head->seq = 0;
-        memset(head->hash, 0, SHA256_SIZE);
-        bind_span(stmt, 1, head->chain);
-        int rc = db_step(stmt);
-        if (rc == 1) {
-            struct row row = row_of(stmt, NULL);
-            head->seq = (uint64_t)row_int(&row, 1, INT64_MAX);
-            row_bytes(&row, head->hash, SHA256_SIZE);
-            rc = row_check(&row, &request->req);
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "WITH v(chain, i) AS (VALUES " X16("(?,?)") ") SELECT v.i, c.seq, c.hash"
+                                                                  " FROM v CROSS JOIN chains c ON c.chain = v.chain");
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->chain_count; i += ROWS) {
+        struct chain_head *heads = &request->chains[i];
+        size_t left = request->chain_count - i;
+        int rows = left < ROWS ? (int)left : ROWS;
+        for (int k = 0; k < rows; k++) {
+            heads[k].seq = 0;
+            memset(heads[k].hash, 0, SHA256_SIZE);
+            bind_span(stmt, 2 * k + 1, heads[k].chain);
+            sqlite3_bind_int64(stmt, 2 * k + 2, k);
         }
-        sqlite3_reset(stmt);
-        if (rc < 0)
-            return rc;
+        bind_padding(stmt, rows, 2);
+        rc = read_heads(stmt, &request->req, heads, (size_t)rows);
     }
-    return 0;
+    return rc;
 }
 
 static int fence(struct db_conn *conn, const struct store_append *request)
@@ -91,121 +78,212 @@ static int fence(struct db_conn *conn, const struct store_append *request)
     return sqlite3_changes(db_handle(conn)) == 1 ? 0 : -ESTALE;
 }
 
-static int write_receipt(struct store_append *request, const struct receipt *receipt, sqlite3_stmt *insert,
-                         sqlite3_stmt *by_id)
+static void bind_receipt(sqlite3_stmt *stmt, int at, uint32_t shard, const struct receipt *receipt,
+                         const uint8_t uuid[16])
 {
-    int64_t id = order_of(request->head.shard, receipt->index);
-    uint8_t uuid[16];
-    if (!receipt_id_parse(receipt->receipt_id, uuid))
-        return op_error(&request->req, -EINVAL, "receipt id %.36s is no UUID", receipt->receipt_id);
-    sqlite3_bind_int64(insert, 1, id);
-    bind_span(insert, 2, receipt->chain);
-    bind_u64(insert, 3, receipt->seq);
-    bind_blob(insert, 4, uuid, sizeof(uuid));
-    sqlite3_bind_int64(insert, 5, receipt->partition);
-    bind_u64(insert, 6, receipt->number);
-    bind_blob(insert, 7, receipt->hash, SHA256_SIZE);
+    sqlite3_bind_int64(stmt, at + 1, order_of(shard, receipt->index));
+    bind_span(stmt, at + 2, receipt->chain);
+    bind_u64(stmt, at + 3, receipt->seq);
+    bind_blob(stmt, at + 4, uuid, 16);
+    sqlite3_bind_int64(stmt, at + 5, receipt->partition);
+    bind_u64(stmt, at + 6, receipt->number);
+    bind_blob(stmt, at + 7, receipt->hash, SHA256_SIZE);
     if (span_eq(receipt->tenant_id, receipt->chain))
-        sqlite3_bind_null(insert, 8);
+        sqlite3_bind_null(stmt, at + 8);
     else
-        bind_span(insert, 8, receipt->tenant_id);
-    bind_span(insert, 9, receipt->entitlement_id);
-    bind_span(insert, 10, receipt->signal_id);
-    bind_span(insert, 11, receipt->type);
-    sqlite3_bind_int64(insert, 12, receipt->timestamp_ms);
-    bind_span(insert, 13, receipt->body);
-    int rc = db_run(insert);
-    if (rc < 0)
-        return rc;
-    sqlite3_bind_int64(by_id, 1, id >> ID_BLOCK_BITS);
-    sqlite3_bind_int64(by_id, 2, receipt_id_prefix(uuid));
-    sqlite3_bind_int64(by_id, 3, id);
-    return db_run(by_id);
+        bind_span(stmt, at + 8, receipt->tenant_id);
+    bind_span(stmt, at + 9, receipt->entitlement_id);
+    bind_span(stmt, at + 10, receipt->signal_id);
+    bind_span(stmt, at + 11, receipt->type);
+    sqlite3_bind_int64(stmt, at + 12, receipt->timestamp_ms);
+    bind_span(stmt, at + 13, receipt->body);
 }
 
-static int write_receipts(struct db_conn *conn, struct store_append *request)
+#define INSERT                                                                                                         \
+    "INSERT OR FAIL INTO receipts(id, chain, seq, receipt_id, partition, number, hash, tenant, entitlement, signal,"   \
+    " type, timestamp, body)"
+#define ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+static int write_receipts(struct db_conn *conn, const struct store_append *request, const uint8_t (*uuids)[16])
 {
-    sqlite3_stmt *insert =
-        db_stmt(conn, "INSERT INTO receipts(id, chain, seq, receipt_id, partition, number, hash, tenant, entitlement,"
-                      " signal, type, timestamp, body) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)");
-    sqlite3_stmt *by_id = db_stmt(conn, "INSERT INTO receipt_ids(block, prefix, receipt) VALUES(?1, ?2, ?3)");
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < request->receipt_count; i++)
-        rc = write_receipt(request, &request->receipts[i], insert, by_id);
+    for (size_t i = 0; rc == 0 && i < request->receipt_count; i += ROWS) {
+        size_t left = request->receipt_count - i;
+        int rows = left < ROWS ? (int)left : ROWS;
+        sqlite3_stmt *stmt = rows == ROWS ? db_stmt(conn, INSERT FULL_ROWS(ROW)) : db_stmt(conn, INSERT SOME_ROWS(ROW));
+        for (int k = 0; k < rows; k++)
+            bind_receipt(stmt, k * RECEIPT_PARAMETERS, request->head.shard, &request->receipts[i + (size_t)k],
+                         uuids[i + (size_t)k]);
+        bind_padding(stmt, rows, RECEIPT_PARAMETERS);
+        rc = db_run(stmt);
+    }
     return rc;
 }
 
-static int write_chains(struct db_conn *conn, const struct store_append *request)
+static int write_ids(struct db_conn *conn, struct store_append *request, const uint8_t (*uuids)[16])
 {
-    if (!request->chain_count)
-        return 0;
-    sqlite3_stmt *stmt = db_stmt(conn, "INSERT INTO chains(chain, seq, hash) VALUES(?1, ?2, ?3)"
-                                       " ON CONFLICT DO UPDATE SET seq = excluded.seq, hash = excluded.hash");
+    sqlite3_stmt *stmt = db_stmt(conn, "INSERT INTO receipt_ids(id, prefixes) VALUES(?1, ?2) ON CONFLICT DO UPDATE"
+                                       " SET prefixes = CAST(prefixes || excluded.prefixes AS BLOB)");
+    uint8_t *prefixes = arena_alloc(&request->req.arena, request->receipt_count * PREFIX);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->receipt_count;) {
+        uint64_t block = request->receipts[i].index / RECEIPT_BLOCK;
+        size_t begin = i;
+        for (; i < request->receipt_count && request->receipts[i].index / RECEIPT_BLOCK == block; i++)
+            memcpy(prefixes + i * PREFIX, uuids[i], PREFIX);
+        sqlite3_bind_int64(stmt, 1, order_of(request->head.shard, block));
+        bind_blob(stmt, 2, prefixes + begin * PREFIX, (i - begin) * PREFIX);
+        rc = db_run(stmt);
+    }
+    return rc;
+}
+
+static int by_chain(const void *a, const void *b)
+{
+    const struct receipt *first = *(const struct receipt *const *)a, *second = *(const struct receipt *const *)b;
+    int order = span_cmp(first->chain, second->chain);
+    return order ? order : (first->index > second->index) - (first->index < second->index);
+}
+
+static int heads_by_chain(const void *a, const void *b)
+{
+    return span_cmp((*(const struct chain_head *const *)a)->chain, (*(const struct chain_head *const *)b)->chain);
+}
+
+/* The receipts and the heads of a commit, chain by chain. */
+struct chains {
+    const struct receipt **receipts;
+    const struct chain_head **heads;
+    int64_t *added; /* receipts per head */
+};
+
+/* Each chain must grow by its receipts, one after the other, up to its new head. */
+static int chains_sort(struct store_append *request, struct chains *ret)
+{
+    size_t receipts = request->receipt_count, heads = request->chain_count;
+    *ret = (struct chains){.receipts = arena_alloc(&request->req.arena, (receipts + 1) * sizeof(*ret->receipts)),
+                           .heads = arena_alloc(&request->req.arena, (heads + 1) * sizeof(*ret->heads)),
+                           .added = arena_alloc(&request->req.arena, (heads + 1) * sizeof(*ret->added))};
+    for (size_t i = 0; i < receipts; i++)
+        ret->receipts[i] = &request->receipts[i];
+    for (size_t i = 0; i < heads; i++)
+        ret->heads[i] = &request->chains[i];
+    if (heads > 1) {
+        qsort(ret->receipts, receipts, sizeof(*ret->receipts), by_chain);
+        qsort(ret->heads, heads, sizeof(*ret->heads), heads_by_chain);
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < heads; i++) {
+        const struct chain_head *head = ret->heads[i];
+        size_t begin = at;
+        while (at < receipts && span_eq(ret->receipts[at]->chain, head->chain) &&
+               ret->receipts[at]->seq == ret->receipts[begin]->seq + (at - begin))
+            at++;
+        ret->added[i] = (int64_t)(at - begin);
+        if (at == begin || ret->receipts[at - 1]->seq != head->seq ||
+            memcmp(ret->receipts[at - 1]->hash, head->hash, SHA256_SIZE) != 0)
+            return op_error(&request->req, -EINVAL, "chain %.*s: its receipts do not lead to its head",
+                            (int)head->chain.len, head->chain.ptr);
+    }
+    return at == receipts ? 0 : op_error(&request->req, -EINVAL, "receipts of a chain without a head");
+}
+
+#define INSERT_HEADS "INSERT OR FAIL INTO chains(chain, seq, hash, added)" SOME_ROWS("(?,?,?,?)")
+
+/* Moves the heads of new chains, or those of known ones: a chain that is not where its receipts begin does not match.
+ */
+static int write_heads(struct db_conn *conn, struct store_append *request, const struct chains *chains, bool new)
+{
+    sqlite3_stmt *stmt =
+        new ? db_stmt(conn, INSERT_HEADS)
+            : db_stmt(conn, INSERT_HEADS " ON CONFLICT(chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,"
+                                         " added = excluded.added WHERE seq = excluded.seq - excluded.added");
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->chain_count;) {
+        int rows = 0;
+        for (; i < request->chain_count && rows < ROWS; i++) {
+            const struct chain_head *head = chains->heads[i];
+            if (((int64_t)head->seq == chains->added[i]) != new)
+                continue;
+            int at = rows++ * CHAIN_PARAMETERS;
+            bind_span(stmt, at + 1, head->chain);
+            bind_u64(stmt, at + 2, head->seq);
+            bind_blob(stmt, at + 3, head->hash, SHA256_SIZE);
+            sqlite3_bind_int64(stmt, at + 4, chains->added[i]);
+        }
+        bind_padding(stmt, rows, CHAIN_PARAMETERS);
+        if (rows)
+            rc = new ? db_run(stmt) : run_updates(conn, stmt, rows);
+    }
+    if (rc == -ENOENT || rc == -EEXIST)
+        return op_error(&request->req, rc, "a chain of this append is not where its receipts begin");
+    return rc;
+}
+
+/* Rows of chain_receipts, ROWS at a time. */
+struct blocks {
+    struct db_conn *conn;
+    sqlite3_stmt *stmt;
+    uint32_t shard;
+    int rows;
+    uint8_t ids[ROWS][CHAIN_BLOCK][8];
+};
+
+static int blocks_flush(struct blocks *blocks)
+{
+    bind_padding(blocks->stmt, blocks->rows, BLOCK_PARAMETERS);
+    blocks->rows = 0;
+    return db_run(blocks->stmt);
+}
+
+/* Adds the receipts of one chain. */
+static int blocks_add(struct blocks *blocks, const struct receipt **receipts, size_t count)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count;) {
+        uint64_t block = (receipts[i]->seq - 1) / CHAIN_BLOCK;
+        uint8_t(*ids)[8] = blocks->ids[blocks->rows];
+        size_t used = 0;
+        for (; i < count && (receipts[i]->seq - 1) / CHAIN_BLOCK == block; i++, used++) {
+            uint64_t id = htobe64((uint64_t)order_of(blocks->shard, receipts[i]->index));
+            memcpy(ids[used], &id, sizeof(id));
+        }
+        int at = blocks->rows++ * BLOCK_PARAMETERS;
+        bind_span(blocks->stmt, at + 1, receipts[i - 1]->chain);
+        bind_u64(blocks->stmt, at + 2, block);
+        bind_blob(blocks->stmt, at + 3, ids, used * sizeof(*ids));
+        if (blocks->rows == ROWS)
+            rc = blocks_flush(blocks);
+    }
+    return rc;
+}
+
+static int write_blocks(struct db_conn *conn, struct store_append *request, const struct chains *chains)
+{
+    struct blocks *blocks = arena_alloc(&request->req.arena, sizeof(*blocks));
+    blocks->conn = conn;
+    blocks->shard = request->head.shard;
+    blocks->rows = 0;
+    blocks->stmt = db_stmt(conn, "INSERT OR FAIL INTO chain_receipts(chain, block, ids)" SOME_ROWS(
+                                     "(?,?,?)") " ON CONFLICT DO UPDATE SET ids = CAST(ids || excluded.ids AS BLOB)");
+    const struct receipt **receipts = chains->receipts;
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < request->chain_count; i++) {
-        bind_span(stmt, 1, request->chains[i].chain);
-        bind_u64(stmt, 2, request->chains[i].seq);
-        bind_blob(stmt, 3, request->chains[i].hash, SHA256_SIZE);
-        rc = db_run(stmt);
+        rc = blocks_add(blocks, receipts, (size_t)chains->added[i]);
+        receipts += chains->added[i];
     }
-    return rc;
+    return rc < 0 || !blocks->rows ? rc : blocks_flush(blocks);
 }
 
-/* The consumed ones must be the oldest of the shard, in the order read; *ret_last: the row of the last. */
-static int check_consumed(struct db_conn *conn, struct store_append *request, uint64_t *receipted, int64_t *ret_last)
+static int write_chains(struct db_conn *conn, struct store_append *request)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT id, partition, number FROM outcomes WHERE id >= ?1 AND id < ?2"
-                                       " ORDER BY id LIMIT ?3");
-    sqlite3_bind_int64(stmt, 1, order_of(request->head.shard, 0));
-    sqlite3_bind_int64(stmt, 2, order_of(request->head.shard + 1, 0));
-    sqlite3_bind_int64(stmt, 3, (int64_t)request->outcome_count);
-    for (size_t i = 0; i < request->outcome_count; i++) {
-        const struct outcome *outcome = &request->outcomes[i];
-        int rc = db_step(stmt);
-        if (rc < 0)
-            return rc;
-        bool there = rc == 1 && sqlite3_column_int64(stmt, 1) == outcome->partition &&
-                     sqlite3_column_int64(stmt, 2) == (int64_t)outcome->number;
-        if (!there)
-            return op_error(&request->req, -ENOENT, "outcome %u/%u/%" PRIu64 " is not the next of its shard",
-                            outcome->partition, request->head.shard, outcome->number);
-        receipted[outcome->partition] = outcome->number;
-        *ret_last = sqlite3_column_int64(stmt, 0);
-    }
-    sqlite3_reset(stmt);
-    return 0;
-}
-
-static int move_cursors(struct db_conn *conn, const struct store_append *request, const uint64_t *receipted)
-{
-    sqlite3_stmt *stmt = db_stmt(conn, "INSERT INTO outcome_cursors(shard, partition, receipted) VALUES(?1, ?2, ?3)"
-                                       " ON CONFLICT DO UPDATE SET receipted = excluded.receipted");
-    int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < STORE_PARTITIONS_MAX; i++) {
-        if (!receipted[i])
-            continue;
-        sqlite3_bind_int64(stmt, 1, request->head.shard);
-        sqlite3_bind_int64(stmt, 2, i);
-        bind_u64(stmt, 3, receipted[i]);
-        rc = db_run(stmt);
-    }
-    return rc;
-}
-
-static int consume(struct db_conn *conn, struct store_append *request)
-{
-    if (!request->outcome_count)
-        return 0;
-    uint64_t receipted[STORE_PARTITIONS_MAX] = {0};
-    int64_t last = 0;
-    int rc = check_consumed(conn, request, receipted, &last);
-    if (rc < 0)
-        return rc;
-    sqlite3_stmt *stmt = db_stmt(conn, "DELETE FROM outcomes WHERE id BETWEEN ?1 AND ?2");
-    sqlite3_bind_int64(stmt, 1, order_of(request->head.shard, 0));
-    sqlite3_bind_int64(stmt, 2, last);
-    rc = db_run(stmt);
-    return rc < 0 ? rc : move_cursors(conn, request, receipted);
+    struct chains chains;
+    int rc = chains_sort(request, &chains);
+    if (rc == 0)
+        rc = write_heads(conn, request, &chains, true);
+    if (rc == 0)
+        rc = write_heads(conn, request, &chains, false);
+    return rc < 0 ? rc : write_blocks(conn, request, &chains);
 }
 
 /* After the COMMIT, in a turn of its own. */
@@ -224,10 +302,16 @@ int append_run(struct db_conn *conn, struct op *op)
     struct store_append *request = (struct store_append *)op->request;
     op->then = read_back;
     request->committed = (struct shard_head){0};
+    uint8_t(*uuids)[16] = arena_alloc(&request->req.arena, (request->receipt_count + 1) * sizeof(*uuids));
+    for (size_t i = 0; i < request->receipt_count; i++)
+        if (!receipt_id_parse(request->receipts[i].receipt_id, uuids[i]))
+            return op_error(&request->req, -EINVAL, "receipt id %.36s is no UUID", request->receipts[i].receipt_id);
     int rc = fence(conn, request);
     if (rc == 0)
-        rc = write_receipts(conn, request);
+        rc = write_receipts(conn, request, uuids);
+    if (rc == 0)
+        rc = write_ids(conn, request, uuids);
     if (rc == 0)
         rc = write_chains(conn, request);
-    return rc < 0 ? rc : consume(conn, request);
+    return rc < 0 ? rc : outcomes_consume(conn, request);
 }

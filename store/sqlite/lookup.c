@@ -1,50 +1,101 @@
 /* What a batch asks before it steps, and what the owner of a partition asks after a claim. Database thread only. */
 #include "store/sqlite/internal.h"
 
-struct found_row {
-    bool found;
-    uint8_t sha256[SHA256_SIZE];
-    enum signal_status status;
-};
+enum { LOOKUP_PARAMETERS = 5 };
 
-static int find_row(sqlite3_stmt *stmt, struct store_request *request, const struct identity *identity,
-                    uint32_t redrive, const uint8_t *conflict, struct found_row *ret)
+/* The row of one key, if there is one: conflict NULL for the body that came first. */
+static int find_row(struct db_conn *conn, struct store_request *request, const struct identity *identity,
+                    uint32_t redrive, const uint8_t *conflict, bool *ret_found, enum signal_status *ret_status)
 {
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT status FROM signals WHERE tenant = ?1 AND id = ?2 AND entitlement = ?3"
+                                       " AND redrive = ?4 AND conflict = ?5");
     bind_span(stmt, 1, identity->tenant_id);
     bind_span(stmt, 2, identity->id);
     bind_span(stmt, 3, identity->entitlement_id);
     sqlite3_bind_int64(stmt, 4, redrive);
     bind_blob(stmt, 5, conflict, conflict ? SHA256_SIZE : 0);
     int rc = db_step(stmt);
-    ret->found = rc == 1;
-    if (rc == 1) {
-        struct row row = row_of(stmt, NULL);
-        row_bytes(&row, ret->sha256, SHA256_SIZE);
-        ret->status = (enum signal_status)row_int(&row, 0, SIGNAL_STATUS_COUNT - 1);
-        rc = row_check(&row, request);
+    *ret_found = rc == 1;
+    if (rc != 1)
+        return rc;
+    struct row row = row_of(stmt, NULL);
+    *ret_status = (enum signal_status)row_int(&row, 0, SIGNAL_STATUS_COUNT - 1);
+    return row_check(&row, request);
+}
+
+static int read_found(sqlite3_stmt *stmt, struct store_request *request, struct lookup_signal *signals, size_t count)
+{
+    struct row row = row_of(stmt, NULL);
+    uint8_t sha256[SHA256_SIZE];
+    struct lookup_signal *signal = &signals[row_int(&row, 0, (int64_t)count - 1)];
+    row_bytes(&row, sha256, SHA256_SIZE);
+    signal->found = true;
+    signal->same_hash = memcmp(sha256, signal->sha256, SHA256_SIZE) == 0;
+    signal->status = (enum signal_status)row_int(&row, 0, SIGNAL_STATUS_COUNT - 1);
+    return row_check(&row, request);
+}
+
+/* Up to ROWS identities at once; nearly all are unknown and cost no row. */
+static int lookup_some(sqlite3_stmt *stmt, struct store_request *request, struct lookup_signal *signals, size_t count)
+{
+    for (int i = 0; i < (int)count; i++) {
+        int at = i * LOOKUP_PARAMETERS;
+        const struct identity *identity = &signals[i].identity;
+        bind_span(stmt, at + 1, identity->id);
+        bind_span(stmt, at + 2, identity->tenant_id);
+        bind_span(stmt, at + 3, identity->entitlement_id);
+        sqlite3_bind_int64(stmt, at + 4, identity->redrive);
+        sqlite3_bind_int64(stmt, at + 5, i);
     }
+    bind_padding(stmt, (int)count, LOOKUP_PARAMETERS);
+    int rc;
+    while ((rc = db_step(stmt)) == 1)
+        if ((rc = read_found(stmt, request, signals, count)) < 0)
+            return rc;
     sqlite3_reset(stmt);
     return rc;
 }
 
-static int lookup_signal(sqlite3_stmt *stmt, struct store_request *request, struct lookup_signal *signal)
+/* The rare questions: a known conflict, the ending before a redrive. */
+static int lookup_more(struct db_conn *conn, struct store_request *request, struct lookup_signal *signal)
 {
-    struct found_row first, conflict = {0}, before = {0};
-    uint32_t redrive = signal->identity.redrive;
-    int rc = find_row(stmt, request, &signal->identity, redrive, NULL, &first);
-    bool same = first.found && memcmp(first.sha256, signal->sha256, SHA256_SIZE) == 0;
-    if (rc == 0 && first.found && !same)
-        rc = find_row(stmt, request, &signal->identity, redrive, signal->sha256, &conflict);
-    if (rc == 0 && redrive)
-        rc = find_row(stmt, request, &signal->identity, redrive - 1, NULL, &before);
-    if (rc < 0)
+    const struct identity *identity = &signal->identity;
+    int rc = 0;
+    if (signal->found && !signal->same_hash) {
+        rc = find_row(conn, request, identity, identity->redrive, signal->sha256, &signal->conflict_known,
+                      &signal->status);
+        signal->same_hash = signal->conflict_known;
+    }
+    if (rc < 0 || identity->redrive == 0)
         return rc;
-    signal->found = first.found;
-    signal->conflict_known = conflict.found;
-    signal->same_hash = same || conflict.found;
-    signal->status = conflict.found ? conflict.status : first.status;
-    signal->redrivable = before.found && (before.status == SIGNAL_DEADLETTERED || before.status == SIGNAL_FAILED);
-    return 0;
+    enum signal_status before = SIGNAL_WAITING;
+    bool found;
+    rc = find_row(conn, request, identity, identity->redrive - 1, NULL, &found, &before);
+    signal->redrivable = found && (before == SIGNAL_DEADLETTERED || before == SIGNAL_FAILED);
+    return rc;
+}
+
+static int lookup_signals(struct db_conn *conn, struct store_lookup *request)
+{
+    for (size_t i = 0; i < request->signal_count; i++) {
+        struct lookup_signal *signal = &request->signals[i];
+        signal->found = signal->same_hash = signal->conflict_known = signal->redrivable = false;
+    }
+    sqlite3_stmt *stmt = db_stmt(
+        conn, "WITH v(id, tenant, entitlement, redrive, i) AS (VALUES " X16(
+                  "(?,?,?,?,?)") ")"
+                                 " SELECT v.i, s.sha256, s.status FROM v CROSS JOIN signals s ON s.id = v.id AND "
+                                 "s.tenant = v.tenant"
+                                 " AND s.entitlement = v.entitlement AND s.redrive = v.redrive AND s.conflict = x''");
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < request->signal_count; i += ROWS) {
+        size_t left = request->signal_count - i;
+        rc = lookup_some(stmt, &request->req, &request->signals[i], left < ROWS ? left : ROWS);
+    }
+    for (size_t i = 0; rc == 0 && i < request->signal_count; i++)
+        if (request->signals[i].found || request->signals[i].identity.redrive)
+            rc = lookup_more(conn, &request->req, &request->signals[i]);
+    return rc;
 }
 
 static int lookup_governor(struct db_conn *conn, sqlite3_stmt *stmt, struct store_request *request,
@@ -74,14 +125,11 @@ int lookup_run(struct db_conn *conn, struct op *op)
     struct store_lookup *request = (struct store_lookup *)op->request;
     for (size_t i = 0; i < request->governor_count; i++)
         request->governors[i].found = false;
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT sha256, status FROM signals WHERE tenant = ?1 AND id = ?2 AND"
-                                       " entitlement = ?3 AND redrive = ?4 AND conflict = ?5");
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < request->signal_count; i++)
-        rc = lookup_signal(stmt, &request->req, &request->signals[i]);
-    stmt = request->governor_count
-               ? db_stmt(conn, "SELECT " GOVERNOR_COLUMNS " FROM governors WHERE tenant = ?1 AND entitlement = ?2")
-               : NULL;
+    int rc = lookup_signals(conn, request);
+    sqlite3_stmt *stmt =
+        request->governor_count
+            ? db_stmt(conn, "SELECT " GOVERNOR_COLUMNS " FROM governors WHERE tenant = ?1 AND entitlement = ?2")
+            : NULL;
     for (size_t i = 0; rc == 0 && i < request->governor_count; i++)
         rc = lookup_governor(conn, stmt, &request->req, &request->governors[i]);
     int64_t total = 0;

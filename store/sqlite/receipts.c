@@ -1,8 +1,10 @@
 /* Reading the ledger: one receipt by its id, pages by chain or by shard. Database thread only. */
 #include "store/sqlite/internal.h"
 
+#include <endian.h>
+
 /* Rows looked at for one page at most: a filter that matches nothing must not hold up the thread. */
-enum { SCAN_MAX = 2000, LOOK_MAX = 512 };
+enum { SCAN_MAX = 2000, LOOK_MAX = 512, PREFIX = 4 };
 
 #define RECEIPT_COLUMNS                                                                                                \
     "id, chain, seq, receipt_id, partition, number, hash, tenant, entitlement, signal, type, timestamp, body"
@@ -30,14 +32,6 @@ static void format_id(const uint8_t uuid[16], char ret[UUID_TEXT + 1])
         ret += 2 * groups[i];
         *ret++ = i + 1 < sizeof(groups) ? '-' : '\0';
     }
-}
-
-int64_t receipt_id_prefix(const uint8_t uuid[16])
-{
-    uint64_t prefix = 0;
-    for (int i = 0; i < 8; i++)
-        prefix = prefix << 8 | uuid[i];
-    return (int64_t)prefix;
 }
 
 static int read_receipt(sqlite3_stmt *stmt, struct store_request *request, struct receipt *ret, uint32_t *ret_shard)
@@ -73,12 +67,13 @@ struct id_search {
     int64_t shard, block; /* where the next look begins; block < 0: at the newest of the shard */
 };
 
-/* The row in stmt may be the one: ids that share 8 bytes with another are told apart by all 16. */
-static int try_receipt(struct db_conn *conn, struct store_receipt *request, const uint8_t uuid[16], int64_t id)
+/* Receipts that share the prefix are told apart by the whole id. */
+static int try_receipt(struct db_conn *conn, struct store_receipt *request, const struct id_search *search,
+                       uint64_t index)
 {
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE id = ?1 AND receipt_id = ?2");
-    sqlite3_bind_int64(stmt, 1, id);
-    bind_blob(stmt, 2, uuid, 16);
+    sqlite3_bind_int64(stmt, 1, order_of((uint32_t)search->shard, index));
+    bind_blob(stmt, 2, search->uuid, sizeof(search->uuid));
     int rc = db_step(stmt);
     if (rc != 1)
         return rc;
@@ -89,13 +84,20 @@ static int try_receipt(struct db_conn *conn, struct store_receipt *request, cons
 
 static int look_in_block(struct db_conn *conn, struct store_receipt *request, const struct id_search *search)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT receipt FROM receipt_ids WHERE block = ?1 AND prefix = ?2");
-    sqlite3_bind_int64(stmt, 1, search->block);
-    sqlite3_bind_int64(stmt, 2, receipt_id_prefix(search->uuid));
-    int rc;
-    while ((rc = db_step(stmt)) == 1 && !request->found)
-        if ((rc = try_receipt(conn, request, search->uuid, sqlite3_column_int64(stmt, 0))) < 0)
-            return rc;
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT prefixes FROM receipt_ids WHERE id = ?1");
+    sqlite3_bind_int64(stmt, 1, order_of((uint32_t)search->shard, (uint64_t)search->block));
+    int rc = db_step(stmt);
+    if (rc != 1)
+        return rc;
+    const uint8_t *prefixes = sqlite3_column_blob(stmt, 0);
+    size_t count = (size_t)sqlite3_column_bytes(stmt, 0) / PREFIX;
+    uint32_t wanted, prefix;
+    memcpy(&wanted, search->uuid, PREFIX);
+    for (size_t i = 0; rc >= 0 && i < count && !request->found; i++) {
+        memcpy(&prefix, prefixes + i * PREFIX, PREFIX);
+        if (prefix == wanted)
+            rc = try_receipt(conn, request, search, (uint64_t)search->block * RECEIPT_BLOCK + i);
+    }
     return rc < 0 ? rc : 0;
 }
 
@@ -110,8 +112,7 @@ static int next_shard(struct db_conn *conn, struct store_receipt *request, struc
         return rc;
     struct row row = row_of(stmt, NULL);
     search->shard = row_int(&row, 0, STORE_SHARDS_MAX - 1);
-    int64_t size = row_int(&row, 1, (INT64_C(1) << ORDER_BITS) - 1);
-    search->block = (search->shard << ORDER_BITS | (size - 1)) >> ID_BLOCK_BITS;
+    search->block = (row_int(&row, 1, (INT64_C(1) << ORDER_BITS) - 1) - 1) / RECEIPT_BLOCK;
     rc = row_check(&row, &request->req);
     return rc < 0 ? rc : 1;
 }
@@ -127,10 +128,8 @@ static int search_id(struct db_conn *conn, struct op *op)
         rc = look_in_block(conn, request, search);
         if (rc < 0 || request->found)
             return rc;
-        if (search->block-- == search->shard << (ORDER_BITS - ID_BLOCK_BITS)) {
-            search->block = -1;
+        if (search->block-- == 0)
             search->shard++;
-        }
     }
     op->then = search_id;
     return 0;
@@ -157,50 +156,107 @@ static bool matches(struct span filter, sqlite3_stmt *stmt, int column)
     return text && span_eq(filter, (struct span){text, (size_t)sqlite3_column_bytes(stmt, column)});
 }
 
-static sqlite3_stmt *page_stmt(struct db_conn *conn, const struct store_receipts *request)
+struct page {
+    struct list items;
+    int scanned;
+    bool full;
+};
+
+/* Looks at the receipt in stmt: adds it if it matches. */
+static int page_add(sqlite3_stmt *stmt, struct store_receipts *request, struct page *page, uint64_t next)
 {
-    uint64_t max = request->chain.len ? INT64_MAX : UINT64_C(1) << ORDER_BITS;
-    int64_t after = (int64_t)(request->after < max ? request->after : max);
-    sqlite3_stmt *stmt;
-    if (request->chain.len) {
-        stmt = db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE chain = ?1 AND seq > ?2 ORDER BY seq");
-        bind_span(stmt, 1, request->chain);
-        sqlite3_bind_int64(stmt, 2, after);
-        return stmt;
+    if (page->items.count == request->limit || page->scanned++ == SCAN_MAX) {
+        page->full = true;
+        return 0;
     }
-    stmt = db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE id >= ?1 AND id < ?2 ORDER BY id");
-    sqlite3_bind_int64(stmt, 1, ((int64_t)request->shard << ORDER_BITS) + after);
-    sqlite3_bind_int64(stmt, 2, (int64_t)(request->shard + 1) << ORDER_BITS);
-    return stmt;
+    request->next = next;
+    if (!matches(request->entitlement_id, stmt, 8) || !matches(request->signal_id, stmt, 9) ||
+        !matches(request->type, stmt, 10))
+        return 0;
+    uint32_t shard;
+    return read_receipt(stmt, &request->req, list_add(&page->items, &request->req.arena, sizeof(struct receipt)),
+                        &shard);
+}
+
+static int page_of_shard(struct db_conn *conn, struct store_receipts *request, struct page *page)
+{
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE id >= ?1 AND id < ?2 ORDER BY id");
+    sqlite3_bind_int64(stmt, 1, order_of(request->shard, request->after));
+    sqlite3_bind_int64(stmt, 2, order_of(request->shard + 1, 0));
+    int rc = 0;
+    while (rc == 0 && !page->full && (rc = db_step(stmt)) == 1)
+        rc = page_add(stmt, request, page, (uint64_t)(sqlite3_column_int64(stmt, 0) - order_of(request->shard, 0)) + 1);
+    return rc;
+}
+
+/* One receipt of the chain, which must be what the chain's block says. */
+static int page_of_id(struct db_conn *conn, struct store_receipts *request, struct page *page, int64_t id, uint64_t seq)
+{
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE id = ?1 AND chain = ?2 AND seq = ?3");
+    sqlite3_bind_int64(stmt, 1, id);
+    bind_span(stmt, 2, request->chain);
+    bind_u64(stmt, 3, seq);
+    int rc = db_step(stmt);
+    if (rc == 0)
+        return op_error(&request->req, -EUCLEAN, "receipt %llu of chain %.*s is not where the chain has it",
+                        (unsigned long long)seq, (int)request->chain.len, request->chain.ptr);
+    return rc < 0 ? rc : page_add(stmt, request, page, seq);
+}
+
+/* The receipts of one block, whose first seq is `first`. */
+static int page_of_block(struct db_conn *conn, sqlite3_stmt *stmt, struct store_receipts *request, struct page *page,
+                         uint64_t first)
+{
+    const uint8_t *ids = sqlite3_column_blob(stmt, 1);
+    size_t count = (size_t)sqlite3_column_bytes(stmt, 1) / 8;
+    int rc = 0;
+    for (size_t i = request->after < first ? 0 : request->after - first + 1; i < count && !page->full && rc == 0; i++) {
+        uint64_t id;
+        memcpy(&id, ids + i * 8, sizeof(id));
+        rc = page_of_id(conn, request, page, (int64_t)be64toh(id), first + i);
+    }
+    return rc;
+}
+
+static int page_of_chain(struct db_conn *conn, struct store_receipts *request, struct page *page)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT block, ids FROM chain_receipts WHERE chain = ?1 AND block >= ?2"
+                                       " ORDER BY block");
+    uint64_t block = request->after / CHAIN_BLOCK;
+    bind_span(stmt, 1, request->chain);
+    bind_u64(stmt, 2, block);
+    int rc = 0, len = 0;
+    for (bool first = true; rc == 0 && !page->full && (rc = db_step(stmt)) == 1; first = false, block++) {
+        /* Only the last block may be short, and none may be missing. */
+        if ((uint64_t)sqlite3_column_int64(stmt, 0) != block || (!first && len != CHAIN_BLOCK * 8))
+            return op_error(&request->req, -EUCLEAN, "block %llu of chain %.*s is not whole", (unsigned long long)block,
+                            (int)request->chain.len, request->chain.ptr);
+        len = sqlite3_column_bytes(stmt, 1);
+        rc = page_of_block(conn, stmt, request, page, block * CHAIN_BLOCK + 1);
+    }
+    return rc;
 }
 
 int receipts_run(struct db_conn *conn, struct op *op)
 {
     struct store_receipts *request = (struct store_receipts *)op->request;
-    struct list list = {0};
-    uint64_t next = request->after;
-    int scanned = 0, rc;
-    request->more = false;
-    request->next = 0;
-    sqlite3_stmt *stmt = page_stmt(conn, request);
-    while ((rc = db_step(stmt)) == 1) {
-        if (list.count == request->limit || scanned++ == SCAN_MAX) {
-            request->more = true;
-            request->next = next;
-            rc = 0;
-            break;
-        }
-        uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0) & ((UINT64_C(1) << ORDER_BITS) - 1);
-        next = request->chain.len ? (uint64_t)sqlite3_column_int64(stmt, 2) : id + 1;
-        if (!matches(request->entitlement_id, stmt, 8) || !matches(request->signal_id, stmt, 9) ||
-            !matches(request->type, stmt, 10))
-            continue;
-        uint32_t shard;
-        struct receipt *item = list_add(&list, &request->req.arena, sizeof(*item));
-        if ((rc = read_receipt(stmt, &request->req, item, &shard)) < 0)
-            return rc;
-    }
-    request->receipts = list.items;
-    request->receipt_count = list.count;
-    return rc;
+    struct page page = {0};
+    request->receipts = NULL;
+    request->receipt_count = 0;
+    request->next = request->after;
+    int rc = 0;
+    if (request->chain.len && request->after < INT64_MAX)
+        rc = page_of_chain(conn, request, &page);
+    else if (!request->chain.len && request->after < UINT64_C(1) << ORDER_BITS)
+        rc = page_of_shard(conn, request, &page);
+    if (rc < 0)
+        return rc;
+    request->receipts = page.items.items;
+    request->receipt_count = page.items.count;
+    request->more = page.full;
+    if (!page.full)
+        request->next = 0;
+    return 0;
 }

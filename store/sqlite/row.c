@@ -97,6 +97,16 @@ int row_check(const struct row *row, struct store_request *request)
                     sqlite3_column_name(row->stmt, row->bad - 1), sqlite3_sql(row->stmt));
 }
 
+int run_updates(struct db_conn *conn, sqlite3_stmt *stmt, int rows)
+{
+    sqlite3 *handle = db_handle(conn);
+    sqlite3_set_last_insert_rowid(handle, 0);
+    int rc = db_run(stmt);
+    if (rc < 0)
+        return rc;
+    return sqlite3_changes(handle) == rows && sqlite3_last_insert_rowid(handle) == 0 ? 0 : -ENOENT;
+}
+
 int stmt_number(sqlite3_stmt *stmt, struct store_request *request, int64_t *ret)
 {
     int rc = db_step(stmt);

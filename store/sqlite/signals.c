@@ -1,44 +1,26 @@
 /* Rows of signals: their encoding, reading with checks, and writing in a commit. Database thread only. */
 #include "store/sqlite/internal.h"
 
-enum { NUMBER_BYTES_MAX = 10, OUTCOMES_BYTES_MAX = SIGNAL_OUTCOMES_MAX * NUMBER_BYTES_MAX };
+enum { OUTCOMES_BYTES_MAX = SIGNAL_OUTCOMES_MAX * VARINT_MAX, SIGNAL_PARAMETERS = 16 };
 
-/* Unsigned LEB128 of the distances: one outcome is one to five bytes. */
+/* Distances: one outcome is one to five bytes. */
 static size_t outcomes_encode(const uint64_t *numbers, uint32_t count, uint8_t ret[OUTCOMES_BYTES_MAX])
 {
-    size_t len = 0;
+    uint8_t *at = ret;
     uint64_t last = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint64_t rest = numbers[i] - last;
+        at = put_u64(at, numbers[i] - last);
         last = numbers[i];
-        for (; rest >= 0x80; rest >>= 7)
-            ret[len++] = (uint8_t)(rest | 0x80);
-        ret[len++] = (uint8_t)rest;
     }
-    return len;
+    return (size_t)(at - ret);
 }
 
-static bool number_decode(const uint8_t **at, const uint8_t *end, uint64_t *ret)
+static bool outcomes_decode(struct pack pack, struct signal_row *ret)
 {
-    uint64_t value = 0;
-    for (unsigned shift = 0; *at < end && shift < 63; shift += 7) {
-        uint8_t byte = *(*at)++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80)) {
-            *ret = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool outcomes_decode(const uint8_t *at, size_t len, struct signal_row *ret)
-{
-    const uint8_t *end = at + len;
     uint64_t last = 0, distance;
     ret->outcome_count = 0;
-    while (at < end) {
-        if (ret->outcome_count == SIGNAL_OUTCOMES_MAX || !number_decode(&at, end, &distance) || distance == 0 ||
+    while (pack.at < pack.end) {
+        if (ret->outcome_count == SIGNAL_OUTCOMES_MAX || !take_u64(&pack, &distance) || distance == 0 ||
             distance > INT64_MAX - last)
             return false;
         last += distance;
@@ -50,9 +32,10 @@ static bool outcomes_decode(const uint8_t *at, size_t len, struct signal_row *re
 static void read_outcomes(struct row *row, struct signal_row *ret)
 {
     int column = row->column++;
-    const void *data = sqlite3_column_blob(row->stmt, column);
-    size_t len = (size_t)sqlite3_column_bytes(row->stmt, column);
-    if (sqlite3_column_type(row->stmt, column) != SQLITE_BLOB || !outcomes_decode(data, data ? len : 0, ret))
+    const uint8_t *data = sqlite3_column_blob(row->stmt, column);
+    size_t len = data ? (size_t)sqlite3_column_bytes(row->stmt, column) : 0;
+    if (sqlite3_column_type(row->stmt, column) != SQLITE_BLOB ||
+        !outcomes_decode((struct pack){data, len ? data + len : data}, ret))
         row_spoil(row);
 }
 
@@ -103,6 +86,55 @@ static bool keeps_bytes(const struct signal_row *row)
     return is_open(row) || row->status == SIGNAL_DEADLETTERED || row->status == SIGNAL_FAILED;
 }
 
+/* Parameters of one row of the insert; outcomes is its scratch. */
+static void bind_row(sqlite3_stmt *stmt, int at, const struct signal_row *row, uint32_t partition,
+                     uint8_t outcomes[OUTCOMES_BYTES_MAX])
+{
+    bind_span(stmt, at + 1, row->identity.id);
+    bind_span(stmt, at + 2, row->identity.tenant_id);
+    bind_span(stmt, at + 3, row->identity.entitlement_id);
+    sqlite3_bind_int64(stmt, at + 4, row->identity.redrive);
+    bind_blob(stmt, at + 5, row->sha256, row->conflict ? SHA256_SIZE : 0);
+    bind_blob(stmt, at + 6, row->sha256, SHA256_SIZE);
+    sqlite3_bind_int64(stmt, at + 7, row->status);
+    bind_span(stmt, at + 8, row->reason);
+    sqlite3_bind_int64(stmt, at + 9, row->accepted_at_ms);
+    sqlite3_bind_int64(stmt, at + 10, row->changed_at_ms);
+    bind_blob(stmt, at + 11, outcomes, outcomes_encode(row->outcomes, row->outcome_count, outcomes));
+    sqlite3_bind_int64(stmt, at + 12, partition);
+    bind_or_null(stmt, at + 13, is_open(row) ? (int64_t)row->line : 0, 0);
+    bind_or_null(stmt, at + 14, row->status == SIGNAL_WAITING ? row->due_ms : 0, 0);
+    if (keeps_bytes(row)) {
+        bind_blob(stmt, at + 15, row->envelope.ptr, row->envelope.len);
+        bind_blob(stmt, at + 16, row->bytes.ptr, row->bytes.len);
+    } else {
+        sqlite3_bind_null(stmt, at + 15);
+        sqlite3_bind_null(stmt, at + 16);
+    }
+}
+
+#define INSERT                                                                                                         \
+    "INSERT OR FAIL INTO signals(id, tenant, entitlement, redrive, conflict, sha256, status, reason, accepted_at,"     \
+    " changed_at, outcomes, partition, line, due, envelope, bytes)"
+#define ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+
+/* count consecutive changes, all inserts. */
+static int insert_rows(struct db_conn *conn, const struct store_commit *request, const struct signal_change *changes,
+                       size_t count)
+{
+    uint8_t outcomes[ROWS][OUTCOMES_BYTES_MAX];
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i += ROWS) {
+        int rows = count - i < ROWS ? (int)(count - i) : ROWS;
+        sqlite3_stmt *stmt = rows == ROWS ? db_stmt(conn, INSERT FULL_ROWS(ROW)) : db_stmt(conn, INSERT SOME_ROWS(ROW));
+        for (int k = 0; k < rows; k++)
+            bind_row(stmt, k * SIGNAL_PARAMETERS, &changes[i + (size_t)k].row, request->partition, outcomes[k]);
+        bind_padding(stmt, rows, SIGNAL_PARAMETERS);
+        rc = db_run(stmt);
+    }
+    return rc;
+}
+
 static void bind_identity(sqlite3_stmt *stmt, const struct signal_row *row)
 {
     bind_span(stmt, 1, row->identity.tenant_id);
@@ -112,91 +144,48 @@ static void bind_identity(sqlite3_stmt *stmt, const struct signal_row *row)
     bind_blob(stmt, 5, row->sha256, row->conflict ? SHA256_SIZE : 0);
 }
 
-struct signal_writer {
-    struct db_conn *conn;
-    struct store_commit *request;
-    /* prepared when first needed */
-    sqlite3_stmt *insert_narrow, *insert_wide, *select;
-};
-
-#define INSERT                                                                                                         \
-    "INSERT INTO signals(tenant, id, entitlement, redrive, conflict, sha256, status, reason, accepted_at, changed_at," \
-    " outcomes, partition"
-
-/* Nearly all rows arrive ended and without bytes: they bind a third less. */
-static int insert_row(struct signal_writer *writer, const struct signal_row *row)
-{
-    bool wide = keeps_bytes(row);
-    sqlite3_stmt **slot = wide ? &writer->insert_wide : &writer->insert_narrow;
-    if (!*slot)
-        *slot = wide ? db_stmt(writer->conn, INSERT ", line, due, envelope, bytes)"
-                                                    " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)")
-                     : db_stmt(writer->conn, INSERT ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)");
-    sqlite3_stmt *stmt = *slot;
-    uint8_t outcomes[OUTCOMES_BYTES_MAX];
-    bind_identity(stmt, row);
-    bind_blob(stmt, 6, row->sha256, SHA256_SIZE);
-    sqlite3_bind_int64(stmt, 7, row->status);
-    bind_span(stmt, 8, row->reason);
-    sqlite3_bind_int64(stmt, 9, row->accepted_at_ms);
-    sqlite3_bind_int64(stmt, 10, row->changed_at_ms);
-    bind_blob(stmt, 11, outcomes, outcomes_encode(row->outcomes, row->outcome_count, outcomes));
-    sqlite3_bind_int64(stmt, 12, writer->request->partition);
-    if (wide) {
-        bind_or_null(stmt, 13, is_open(row) ? (int64_t)row->line : 0, 0);
-        bind_or_null(stmt, 14, row->status == SIGNAL_WAITING ? row->due_ms : 0, 0);
-        bind_blob(stmt, 15, row->envelope.ptr, row->envelope.len);
-        bind_blob(stmt, 16, row->bytes.ptr, row->bytes.len);
-    }
-    int rc = db_run(stmt);
-    if (rc != -EEXIST)
-        return rc;
-    return op_error(&writer->request->req, rc, "signal %.*s of %.*s has a row already", (int)row->identity.id.len,
-                    row->identity.id.ptr, (int)row->identity.tenant_id.len, row->identity.tenant_id.ptr);
-}
+#define WHERE_IDENTITY " WHERE tenant = ?1 AND id = ?2 AND entitlement = ?3 AND redrive = ?4 AND conflict = ?5"
 
 /* The outcomes stored, and the new ones behind them. */
-static int join_outcomes(struct signal_writer *writer, const struct signal_row *row, struct signal_row *ret)
+static int join_outcomes(struct db_conn *conn, struct store_request *request, const struct signal_row *row,
+                         struct signal_row *ret)
 {
-    if (!writer->select)
-        writer->select = db_stmt(writer->conn, "SELECT outcomes FROM signals WHERE tenant = ?1 AND id = ?2 AND"
-                                               " entitlement = ?3 AND redrive = ?4 AND conflict = ?5");
-    bind_identity(writer->select, row);
-    int rc = db_step(writer->select);
-    if (rc == 1) {
-        struct row read = row_of(writer->select, NULL);
-        read_outcomes(&read, ret);
-        rc = row_check(&read, &writer->request->req);
-    } else if (rc == 0) {
-        rc = op_error(&writer->request->req, -ENOENT, "signal %.*s of %.*s has no row", (int)row->identity.id.len,
-                      row->identity.id.ptr, (int)row->identity.tenant_id.len, row->identity.tenant_id.ptr);
-    }
-    sqlite3_reset(writer->select);
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT outcomes FROM signals" WHERE_IDENTITY);
+    bind_identity(stmt, row);
+    int rc = db_step(stmt);
+    if (rc == 0)
+        return op_error(request, -ENOENT, "signal %.*s of %.*s has no row", (int)row->identity.id.len,
+                        row->identity.id.ptr, (int)row->identity.tenant_id.len, row->identity.tenant_id.ptr);
+    if (rc < 0)
+        return rc;
+    struct row read = row_of(stmt, NULL);
+    read_outcomes(&read, ret);
+    rc = row_check(&read, request);
+    sqlite3_reset(stmt);
     for (uint32_t i = 0; rc == 0 && i < row->outcome_count; i++) {
         uint32_t at = ret->outcome_count < SIGNAL_OUTCOMES_MAX ? ret->outcome_count++ : SIGNAL_OUTCOMES_MAX - 1;
         if (at && ret->outcomes[at - 1] >= row->outcomes[i])
-            return op_error(&writer->request->req, -EINVAL, "outcome numbers of a signal must rise");
+            return op_error(request, -EINVAL, "outcome numbers of a signal must rise");
         ret->outcomes[at] = row->outcomes[i];
     }
     return rc;
 }
 
-#define UPDATE         "UPDATE signals SET status = ?6, reason = ?7, changed_at = ?8, outcomes = ?9, due = ?10"
-#define WHERE_IDENTITY " WHERE tenant = ?1 AND id = ?2 AND entitlement = ?3 AND redrive = ?4 AND conflict = ?5"
+#define UPDATE "UPDATE signals SET status = ?6, reason = ?7, changed_at = ?8, outcomes = ?9, due = ?10"
 
-static int update_row(struct signal_writer *writer, const struct signal_row *row)
+static int update_row(struct db_conn *conn, struct store_request *request, const struct signal_row *row)
 {
     struct signal_row joined;
-    int rc = join_outcomes(writer, row, &joined);
+    int rc = join_outcomes(conn, request, row, &joined);
     if (rc < 0)
         return rc;
     sqlite3_stmt *stmt;
     if (is_open(row))
-        stmt = db_stmt(writer->conn, UPDATE WHERE_IDENTITY);
+        stmt = db_stmt(conn, UPDATE WHERE_IDENTITY);
     else if (keeps_bytes(row))
-        stmt = db_stmt(writer->conn, UPDATE ", line = NULL" WHERE_IDENTITY);
+        stmt = db_stmt(conn, UPDATE ", line = NULL" WHERE_IDENTITY);
     else
-        stmt = db_stmt(writer->conn, UPDATE ", line = NULL, envelope = NULL, bytes = NULL" WHERE_IDENTITY);
+        stmt = db_stmt(conn, UPDATE ", line = NULL, envelope = NULL, bytes = NULL" WHERE_IDENTITY);
     uint8_t outcomes[OUTCOMES_BYTES_MAX];
     bind_identity(stmt, row);
     sqlite3_bind_int64(stmt, 6, row->status);
@@ -209,11 +198,15 @@ static int update_row(struct signal_writer *writer, const struct signal_row *row
 
 int signals_write(struct db_conn *conn, struct store_commit *request)
 {
-    struct signal_writer writer = {.conn = conn, .request = request};
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < request->signal_count; i++) {
-        const struct signal_change *change = &request->signals[i];
-        rc = change->insert ? insert_row(&writer, &change->row) : update_row(&writer, &change->row);
+    for (size_t i = 0, inserts; rc == 0 && i < request->signal_count; i += inserts + 1) {
+        const struct signal_change *changes = &request->signals[i];
+        size_t left = request->signal_count - i;
+        for (inserts = 0; inserts < left && changes[inserts].insert; inserts++)
+            ;
+        rc = insert_rows(conn, request, changes, inserts);
+        if (rc == 0 && inserts < left)
+            rc = update_row(conn, &request->req, &changes[inserts].row);
     }
     return rc;
 }
