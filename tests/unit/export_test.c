@@ -340,6 +340,40 @@ Test(export, a_chain_that_begins_late_needs_hash_lines)
     buf_done(&out);
 }
 
+/* An export written by the first release, byte for byte: it must verify for ever. */
+static const char golden_vkey[] = "tai.test/log+d35488c0+AbUhL2ZZMcl5b7ZyeekKVnjzEsDLiSahC/um0K8wwI2l";
+static const char golden[] =
+    "tai-export/1\n"
+    "vkey tai.test/log+d35488c0+AbUhL2ZZMcl5b7ZyeekKVnjzEsDLiSahC/um0K8wwI2l\n"
+    "shard 0\n"
+    "h a6083473027d56a3143ec879ade245ff304c0ea5f30cb8c634815062a6d828aa\n"
+    "r {\"body\":{\"governor\":{\"quota_used\":2}},\"chain\":\"globex\",\"ending\":\"executed\",\"entitle"
+    "ment_id\":\"sku-1\",\"previous_hash\":\"000000000000000000000000000000000000000000000000000000000000"
+    "0000\",\"receipt_id\":\"61befc4f-290d-5577-8493-5c2509628d6e\",\"redrive\":0,\"seq\":1,\"signal_id"
+    "\":\"sig-2\",\"state_after\":\"active\",\"state_before\":\"active\",\"tenant_id\":\"globex\",\"times"
+    "tamp\":1700000000002,\"type\":\"action_success\"}\n"
+    "h 8f9608c36663822cb40ed9ee2aa95d1ed1dec9f9bdcfbfb0b204d767125f78fc\n"
+    "h 470ff6ca2b6a3fb0a5297b9a66773c2aeef61eb7747fff0339609be247d5e348\n"
+    "r {\"body\":{\"governor\":{\"quota_used\":5}},\"chain\":\"globex\",\"ending\":\"executed\",\"entitle"
+    "ment_id\":\"sku-1\",\"previous_hash\":\"b23e50ff7e1b8a5181051f7c433523facec44acce908ea9a40dfd074b8ef"
+    "f400\",\"receipt_id\":\"70c2179e-209d-57bf-99b1-61970e6f2da7\",\"redrive\":0,\"seq\":2,\"signal_id"
+    "\":\"sig-5\",\"state_after\":\"active\",\"state_before\":\"active\",\"tenant_id\":\"globex\",\"times"
+    "tamp\":1700000000005,\"type\":\"action_success\"}\n"
+    "h 1d775d1b170419a6f47e35c84fbe65fbac32b990f982d7e6db3ab147229a9625\n"
+    "c tai.test/log\n"
+    "c 6\n"
+    "c +JD2FEscPOc5ZT/+qQ0shekp+UrNxb5kDF50X4rgNSs=\n"
+    "c \n"
+    "c \xe2\x80\x94 tai.test/log 01SIwBH1TqOEuzGItmoa34XKQ5/P2NHE6tDPWR3xrqhN8i5Qxbk+7g/AkGvr9t/6mAvkfy5Q"
+    "3mOmjhUQofZVMhiwsAU=\n";
+
+Test(export, golden)
+{
+    cr_assert_eq(verify_with((struct span){golden, sizeof(golden) - 1}, golden_vkey), 0, "%s", err.text);
+    cr_assert_eq(report.leaves, 6);
+    cr_assert_eq(report.receipts, 2);
+}
+
 static uint64_t progressed;
 static void on_progress(void *ctx, uint64_t bytes)
 {
