@@ -272,7 +272,7 @@ static int take_line(struct verifier *v, struct span line, struct error *err)
 
 static int read_leaves(struct verifier *v, struct error *err)
 {
-    struct span line;
+    struct span line = {0};
     int r;
     while ((r = read_line(&v->reader, &line, err)) == 1) {
         r = take_line(v, line, err);
@@ -329,7 +329,7 @@ static int explain_root(struct verifier *v, struct error *err)
 static int judge(struct verifier *v, struct error *err)
 {
     struct export_report *report = v->report;
-    struct checkpoint checkpoint;
+    struct checkpoint checkpoint = {0};
     report->leaves = v->tree.size;
     merkle_root(&v->tree, v->hasher, report->root);
     export_chains_each(v->chains, settle, v);

@@ -152,7 +152,7 @@ static enum verdict check_signature(struct span line, struct span text, const st
     long len = base64_decode((struct span){space + 1, line.len - name_len - 1}, raw, sizeof(raw));
     if (len <= NOTE_KEY_ID)
         return MALFORMED;
-    if (!span_eq((struct span){line.ptr, name_len}, span_of(key->name)) || memcmp(raw, key->id, NOTE_KEY_ID) != 0)
+    if (!span_eq((struct span){line.ptr, name_len}, span_of(key->name)) || !hash_equal(raw, key->id, NOTE_KEY_ID))
         return OTHER_KEY;
     if (len != NOTE_KEY_ID + ED25519_SIGNATURE)
         return FORGED;

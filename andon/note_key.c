@@ -68,7 +68,8 @@ static int key_of(EVP_PKEY *pkey, struct span name, bool can_sign, struct note_k
         note_key_free(key);
         return error_set(err, -EINVAL, "the key is not an Ed25519 key");
     }
-    memcpy(key->name, name.ptr, name.len);
+    for (size_t i = 0; i < name.len; i++)
+        key->name[i] = name.ptr[i];
     fill_id(key);
     fill_vkey(key);
     *ret = key;
@@ -183,9 +184,9 @@ int note_key_from_vkey(struct span vkey, struct note_key **ret, struct error *er
     EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, raw + 1, ED25519_PUBLIC);
     if (!pkey)
         return error_set(err, -EINVAL, "the vkey holds no Ed25519 public key");
-    struct note_key *key;
+    struct note_key *key = NULL;
     int r = key_of(pkey, (struct span){vkey.ptr, name_len}, false, &key, err);
-    if (r)
+    if (!key)
         return r;
     if (!span_eq(vkey, span_of(key->vkey))) { /* the id, or its spelling */
         r = error_set(err, -EINVAL, "the vkey's key id does not belong to its name and key: it was mistyped");

@@ -143,7 +143,7 @@ int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, stru
     char *slots = xcalloc(2, SLOT);
     ssize_t n = pread(fd, slots, (size_t)2 * SLOT, 0);
     int r = n < 0 ? error_set(err, -errno, "cannot read %s: %s", memory->path, error_text(-errno)) : 0;
-    struct record first, second;
+    struct record first = {0}, second = {0};
     bool has_first = !r && parse_slot(slots, hasher, &first);
     bool has_second = !r && parse_slot(slots + SLOT, hasher, &second);
     if (!r && !has_first && !has_second)
