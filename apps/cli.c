@@ -1,7 +1,7 @@
 /* Option parsing and messages of all verbs but `run`. Borrows everything; keeps no state (getopt's own apart). */
 #include "apps/cli.h"
-#include "apps/nearest.h"
 #include "common/mem.h"
+#include "common/suggest.h"
 #include "common/utf8.h"
 
 #include <errno.h>
@@ -17,8 +17,7 @@ enum {
     HELP = LONG_ONLY + CLI_OPTIONS_MAX
 }; /* what getopt returns for a row: its index behind LONG_ONLY */
 
-/* --- messages
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- messages ---------------------------------------------------------------------------------------------------- */
 
 /* A C1 control character, which UTF-8 writes in two bytes. */
 static bool is_c1(const char *text, size_t len)
@@ -76,8 +75,7 @@ int cli_wrong(const struct cli *cli, const char *format, ...)
     return EXIT_USAGE;
 }
 
-/* --- help
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- help -------------------------------------------------------------------------------------------------------- */
 
 static void print_option(const struct cli_option *option)
 {
@@ -103,8 +101,7 @@ static void print_help(const struct cli_verb *verb)
         printf("\n%s\n", verb->notes);
 }
 
-/* --- parsing
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- parsing ----------------------------------------------------------------------------------------------------- */
 
 static int parse_number(struct cli *cli, int row)
 {
@@ -132,7 +129,7 @@ static int unknown_option(const struct cli *cli, const char *text)
     typed.len = strcspn(typed.ptr, "=");
     for (size_t i = 0; cli->verb->options[i].name; i++)
         names[i + 1] = cli->verb->options[i].name;
-    const char *near = typed.len > 1 ? nearest(typed, names) : NULL;
+    const char *near = typed.len > 1 ? suggest(typed, names) : NULL;
     if (near)
         return cli_wrong(cli, "unknown option '%s', did you mean --%s?", text, near);
     return cli_wrong(cli, "unknown option '%s'", text);

@@ -30,8 +30,7 @@ void response_done(struct response *response)
     buf_done(&response->body);
 }
 
-/* --- the server's address
- * ------------------------------------------------------------------------------------------------ */
+/* --- the server's address ---------------------------------------------------------------------------------------- */
 
 static bool is_loopback(const char *host)
 {
@@ -135,8 +134,7 @@ const char *client_url(const struct client *client)
     return client->url;
 }
 
-/* --- requests
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- requests ---------------------------------------------------------------------------------------------------- */
 
 static int unreachable(const struct client *client, const char *why, struct error *err)
 {
@@ -222,8 +220,7 @@ int client_post(struct client *client, const char *path, const char *const *head
     return rc;
 }
 
-/* --- URLs and problems
- * --------------------------------------------------------------------------------------------------- */
+/* --- URLs and problems ------------------------------------------------------------------------------------------- */
 
 static void add_encoded(struct buf *url, struct span text)
 {

@@ -1,7 +1,7 @@
 /* `tai`: finds the verb and runs it. A verb is one word or two ("governor list"). */
-#include "apps/nearest.h"
 #include "apps/verb.h"
 #include "common/mem.h"
+#include "common/suggest.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -94,7 +94,7 @@ static const char *nearest_verb(const char *group, const char *typed)
             words[count++] = verbs[i].name + (group ? len + 1 : 0);
     for (size_t i = 0; !group && i < GROUPS; i++)
         words[count++] = groups[i];
-    const char *near = nearest(span_of(typed), words);
+    const char *near = suggest(span_of(typed), words);
     for (size_t i = 0; !near && i < count; i++)
         if (strlen(typed) >= 3 && strncmp(words[i], typed, strlen(typed)) == 0)
             near = words[i];

@@ -81,8 +81,7 @@ uint64_t signal_input_done(const struct signal_input *input)
     return input->done;
 }
 
-/* --- reading
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------------- */
 
 /* More bytes into the buffer: 1, 0 at the end, -EAGAIN, -errno. */
 static int fill(struct signal_input *input, int wait_ms, struct error *err)
@@ -136,8 +135,7 @@ static int fill_whole(struct signal_input *input, size_t max, int wait_ms, struc
     return 0;
 }
 
-/* --- items
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- items ------------------------------------------------------------------------------------------------------- */
 
 static size_t count_blank(struct span text)
 {
@@ -281,8 +279,7 @@ static int next_of_lines(struct signal_input *input, int wait_ms, struct signal_
     }
 }
 
-/* --- one array
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- one array --------------------------------------------------------------------------------------------------- */
 
 static uint64_t line_at(const struct signal_input *input, size_t offset)
 {
@@ -326,8 +323,7 @@ static int next_of_array(struct signal_input *input, struct signal_item *ret)
     return 1;
 }
 
-/* --- start
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------------------------- */
 
 /* Passes over blank bytes and looks at the first other one. */
 static int start(struct signal_input *input, int wait_ms, struct error *err)

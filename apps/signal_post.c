@@ -59,8 +59,7 @@ void signal_post_free(struct signal_post *post)
     free(post);
 }
 
-/* --- results
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- results ----------------------------------------------------------------------------------------------------- */
 
 static void settled(struct signal_post *post)
 {
@@ -132,8 +131,7 @@ static void note_put_off(struct signal_post *post, int status, const struct json
     problem_text(&post->doc, problem, status, &post->put_off_why);
 }
 
-/* --- answers
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------------------------------------------- */
 
 /* Whether the array's results are count in order, so that they can be told apart. */
 static bool results_fit(const struct json_doc *doc, const struct json_node *results, size_t count)
@@ -197,8 +195,7 @@ static int refused_whole(struct signal_post *post, const struct outgoing *first)
     return give_up(post, first, buf_cstr(&post->text));
 }
 
-/* --- one POST
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- one POST ---------------------------------------------------------------------------------------------------- */
 
 static void make_body(struct signal_post *post, struct outgoing *items, size_t count)
 {
@@ -272,8 +269,7 @@ static int settle(struct signal_post *post, struct outgoing *items, size_t count
     return 0;
 }
 
-/* --- again and again
- * ----------------------------------------------------------------------------------------------------- */
+/* --- again and again --------------------------------------------------------------------------------------------- */
 
 /* Sleeps before the next try; false if that would be beyond the time for retries. */
 static bool wait_for(struct signal_post *post, int64_t ms)

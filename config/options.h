@@ -6,6 +6,7 @@
 #include "config/config.h"
 
 #include "common/mem.h"
+#include "common/suggest.h"
 
 enum option_type {
     OPTION_BOOL,     /* bool */
@@ -133,15 +134,6 @@ const char *option_type_name(enum option_type type);
 /* text.c: the rules of texts and addresses */
 must_check int text_check(enum option_syntax kind, struct span text, struct error *err);
 must_check int address_parse(struct span text, struct config_address *ret, struct arena *arena, struct error *err);
-
-/* suggest.c: the candidate nearest to text by edit distance, or NULL if none is near. */
-struct suggestion {
-    struct span text;
-    const char *best;
-    size_t distance;
-};
-void suggestion_init(struct suggestion *suggestion, struct span text);
-void suggestion_offer(struct suggestion *suggestion, const char *candidate);
 
 /* problems.c */
 enum { PROBLEMS_MAX = 100, PROBLEM_LINE_MAX = 1024 };

@@ -3,7 +3,7 @@
  * and the rule. Runs on the ingress loop, in tests and in the fuzzer. */
 #include "ingress/signal.h"
 
-#include "config/options.h" /* the nearest known name */
+#include "common/suggest.h"
 
 #include <errno.h>
 

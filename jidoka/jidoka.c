@@ -106,8 +106,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     jidoka_check_drained(jidoka);
 }
 
-/* --- drain
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- drain ------------------------------------------------------------------------------------------------------- */
 
 /* Draining: first everything is worked off, actions included (unless stopping), then the partitions are left, then the
  * leases released. */
@@ -145,8 +144,7 @@ static void on_finish(evutil_socket_t fd, short what, void *ctx)
         done(jidoka->drained_ctx);
 }
 
-/* --- the governor's environment
- * ---------------------------------------------------------------------------------------- */
+/* --- the governor's environment ---------------------------------------------------------------------------------- */
 
 static struct verdict decide(void *ctx, const struct governor_record *record, struct governor_now now)
 {
@@ -225,8 +223,7 @@ static void init_metrics(struct jidoka *jidoka)
                                            metric_bounds_seconds, metric_bounds_seconds_count);
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------------------------------- */
 
 static int open_peers(struct jidoka *jidoka, struct error *err)
 {

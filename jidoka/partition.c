@@ -202,8 +202,7 @@ void partition_leave(struct partition *p)
         partition_drop(p);
 }
 
-/* --- claiming: load, outcome numbers, governors with waiting or acting rows, then subscribe
- * --------------------------- */
+/* --- claiming: load, outcome numbers, governors with waiting or acting rows, then subscribe ---------------------- */
 
 /* Tried again with the next heartbeat. */
 static bool load_failed(struct store_request *request, int status, const char *what)

@@ -43,8 +43,7 @@ static bool accepted(void *ctx, struct span tenant_id, struct span entitlement_i
     return ingress && ingress_accepted(ingress, tenant_id, entitlement_id, id);
 }
 
-/* --- start
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------------------------- */
 
 static int start_andon(void *ctx)
 {
@@ -202,8 +201,7 @@ uint16_t embedded_andon_port(const struct embedded *e)
     return andon_port(e->andon);
 }
 
-/* --- stop
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- stop -------------------------------------------------------------------------------------------------------- */
 
 static int drain_ingress(void *ctx)
 {

@@ -1,5 +1,6 @@
 /* `tai run`: the embedded default. The supervisor only knows the command line; the worker loads the configuration, so
  * that a mistake in it is told once and nothing is restarted. */
+#include "apps/cli.h"
 #include "apps/run/embedded.h"
 #include "apps/run/supervisor.h"
 #include "apps/verb.h"
@@ -16,12 +17,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { OVERRIDES_MAX = 8, STOP_MS = 10000 };
+enum { OVERRIDES_MAX = 8, ADDRESS_MAX = 80, STOP_MS = 10000 };
 
 struct run {
     const char *config_path;
     struct config_override overrides[OVERRIDES_MAX];
     size_t override_count;
+    char fixed[2][ADDRESS_MAX]; /* the addresses of a restarted worker */
 };
 
 static const char usage[] =
@@ -39,27 +41,25 @@ static void override(struct run *run, const char *name, const char *value)
     run->overrides[run->override_count++] = (struct config_override){name, value};
 }
 
-/* --- the worker
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- the worker -------------------------------------------------------------------------------------------------- */
 
 /* A restarted worker listens where the first one did, also if that had picked a free port. */
-static void fix_port(struct run *run, const char *name, const struct config_address *address, uint16_t port)
+static void fix_port(struct run *run, char text[ADDRESS_MAX], const char *name, const struct config_address *address,
+                     uint16_t port)
 {
-    char *text;
-    if (asprintf(&text, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, port) < 0)
-        abort();
-    override(run, name, text); /* lives as long as the process */
+    snprintf(text, ADDRESS_MAX, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, port);
+    override(run, name, text);
 }
 
 static int load(struct run *run, const struct worker_ready *known, struct config **ret)
 {
     struct error error;
-    int rc = config_load(run->config_path, run->overrides, run->override_count, environ, ret, &error);
+    int rc = config_load(run->config_path, run->overrides, run->override_count, cli_config_environ(), ret, &error);
     if (rc == 0 && known) {
         struct config *first = *ret;
-        fix_port(run, "ingress.listen", &first->ingress.listen, known->port);
-        fix_port(run, "andon.listen", &first->andon.listen, known->andon_port);
-        rc = config_load(run->config_path, run->overrides, run->override_count, environ, ret, &error);
+        fix_port(run, run->fixed[0], "ingress.listen", &first->ingress.listen, known->port);
+        fix_port(run, run->fixed[1], "andon.listen", &first->andon.listen, known->andon_port);
+        rc = config_load(run->config_path, run->overrides, run->override_count, cli_config_environ(), ret, &error);
         config_free(first);
     }
     if (rc < 0)
@@ -143,8 +143,7 @@ static int worker_main(void *ctx, int lifeline, int ready, const struct worker_r
     return code;
 }
 
-/* --- the supervisor's side
- * ------------------------------------------------------------------------------------------------ */
+/* --- the supervisor's side --------------------------------------------------------------------------------------- */
 
 static void say_ready(void *ctx, const struct worker_ready *ready)
 {

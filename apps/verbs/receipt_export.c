@@ -44,8 +44,7 @@ struct exporter {
     char shard[16];
 };
 
-/* --- what stands before and behind the receipts
- * -------------------------------------------------------------------------- */
+/* --- what stands before and behind the receipts ------------------------------------------------------------------ */
 
 /* The shard given, or the one that holds the tenant's chain. */
 static int choose_shard(struct exporter *e)
@@ -114,8 +113,7 @@ static void write_checkpoint(struct exporter *e)
         fprintf(e->out.file, "c %.*s\n", (int)strcspn(line, "\n"), line);
 }
 
-/* --- receipts
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- receipts ---------------------------------------------------------------------------------------------------- */
 
 static bool is_shown(struct exporter *e, const struct json_doc *doc, const struct json_node *receipt)
 {

@@ -60,8 +60,7 @@ struct sender {
     char signal_id[130]; /* of the last accepted one */
 };
 
-/* --- results
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- results ----------------------------------------------------------------------------------------------------- */
 
 static void print_result(const struct signal_result *result)
 {
@@ -130,8 +129,7 @@ static void print_sums(const struct sender *s)
                s->cli->values[TENANT] ? s->cli->values[TENANT] : "TENANT");
 }
 
-/* --- batches
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- batches ----------------------------------------------------------------------------------------------------- */
 
 static int flush(struct sender *s)
 {
@@ -181,8 +179,7 @@ static int send_all(struct sender *s)
     }
 }
 
-/* --- the key
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- the key ----------------------------------------------------------------------------------------------------- */
 
 /* As a server reads it: the file without one line feed at its end. */
 static int read_secret(const struct cli *cli, char ret[SECRET_MAX + 1], size_t *ret_len)
@@ -227,8 +224,7 @@ static int check_key_id(const struct cli *cli)
     return strlen(id) <= 128 && *id ? 0 : cli_wrong(cli, "--key-id must have 1 to 128 characters");
 }
 
-/* --- the verb
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the verb ---------------------------------------------------------------------------------------------------- */
 
 static int open_ends(struct sender *s)
 {

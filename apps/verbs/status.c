@@ -45,8 +45,7 @@ struct status {
     struct buf scratch;
 };
 
-/* --- asking
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- asking ------------------------------------------------------------------------------------------------------ */
 
 static bool get_object(struct client *client, const char *path, struct response *response, struct json_doc *doc,
                        struct error *err)
@@ -76,8 +75,7 @@ static int ask(struct status *s, struct listener *listener, bool is_andon)
     return 0;
 }
 
-/* --- metrics
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- metrics ----------------------------------------------------------------------------------------------------- */
 
 /* The next sample of a series in the Prometheus text: its labels and value. NULL: no more. */
 static const char *next_sample(const char *text, const char *name, struct span *ret_labels, double *ret_value)
@@ -124,8 +122,7 @@ static int64_t checkpoint_at(struct status *s, long long shard)
     return 0;
 }
 
-/* --- for people
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- for people -------------------------------------------------------------------------------------------------- */
 
 static void print_listener(struct status *s, const struct listener *listener)
 {
@@ -225,8 +222,7 @@ static void print_ledger(struct status *s)
     out_field("public key", out_text(doc, root, "vkey", &s->scratch));
 }
 
-/* --- for programs
- * -------------------------------------------------------------------------------------------------------- */
+/* --- for programs ------------------------------------------------------------------------------------------------ */
 
 static void print_json(struct status *s)
 {
@@ -251,8 +247,7 @@ static void print_json(struct status *s)
     buf_done(&out);
 }
 
-/* --- the verb
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- the verb ---------------------------------------------------------------------------------------------------- */
 
 static int judge(struct status *s)
 {

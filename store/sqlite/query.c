@@ -3,8 +3,7 @@
 
 enum { ALSO_MAX = 100, GOVERNORS_SCAN_MAX = 5000 };
 
-/* --- one signal
- * -------------------------------------------------------------------------------------------------------- */
+/* --- one signal -------------------------------------------------------------------------------------------------- */
 
 static int read_signal(sqlite3_stmt *stmt, struct store_signal *request, struct signal_row *ret,
                        uint32_t *ret_partition)
@@ -123,8 +122,7 @@ int signal_run(struct db_conn *conn, struct op *op)
     return 0;
 }
 
-/* --- governors
- * --------------------------------------------------------------------------------------------------------- */
+/* --- governors --------------------------------------------------------------------------------------------------- */
 
 struct governor_page {
     struct list items;
@@ -240,8 +238,7 @@ int governors_run(struct db_conn *conn, struct op *op)
     return governors_go_on(conn, op);
 }
 
-/* --- totals
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- totals ------------------------------------------------------------------------------------------------------ */
 
 static int sum_partitions(struct db_conn *conn, struct store_totals *request)
 {

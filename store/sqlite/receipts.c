@@ -59,8 +59,7 @@ static int read_receipt(sqlite3_stmt *stmt, struct store_request *request, struc
     return row_check(&row, request);
 }
 
-/* --- by id: the blocks of each shard, newest first, some a turn
- * -------------------------------------------------------- */
+/* --- by id: the blocks of each shard, newest first, some a turn -------------------------------------------------- */
 
 struct id_search {
     uint8_t uuid[16];
@@ -145,8 +144,7 @@ int receipt_run(struct db_conn *conn, struct op *op)
     return receipt_id_parse(request->receipt_id, search->uuid) ? search_id(conn, op) : 0;
 }
 
-/* --- pages
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- pages ------------------------------------------------------------------------------------------------------- */
 
 static bool matches(struct span filter, sqlite3_stmt *stmt, int column)
 {

@@ -245,8 +245,7 @@ Test(andon_api, governors)
         cr_expect_eq(seen[i], 1, "sku-%d", i);
 }
 
-/* --- receipts
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- receipts ---------------------------------------------------------------------------------------------------- */
 
 /* Walks all pages of a list; returns how many receipts came, checking each one's hash and order. */
 static size_t walk(const char *query, const char *chain)
@@ -367,8 +366,7 @@ Test(andon_api, a_receipt_is_served_as_it_was_hashed)
     hasher_free(hasher);
 }
 
-/* --- the ledger's public side
- * ------------------------------------------------------------------------------------------- */
+/* --- the ledger's public side ------------------------------------------------------------------------------------ */
 
 Test(andon_api, checkpoint_verifies_under_the_served_key)
 {
@@ -494,8 +492,7 @@ Test(andon_api, only_this_machine_is_served)
     }
 }
 
-/* --- starting and stopping
- * ----------------------------------------------------------------------------------------------- */
+/* --- starting and stopping --------------------------------------------------------------------------------------- */
 
 Test(andon_api, a_draining_process_is_not_ready)
 {

@@ -80,11 +80,8 @@ Test(config_reference, sections_are_contiguous)
 
 static const char *nearest(const char *text, const char *const *words)
 {
-    struct suggestion near;
-    suggestion_init(&near, span_of(text));
-    for (; *words; words++)
-        suggestion_offer(&near, *words);
-    return near.best ? near.best : "";
+    const char *found = suggest(span_of(text), words);
+    return found ? found : "";
 }
 
 Test(config_reference, suggestions)

@@ -1,6 +1,6 @@
 /* The nearest known word to a mistyped one: edit distance that counts a swap of neighbours as one (optimal string
  * alignment). Pure; words beyond 63 bytes are near to nothing. */
-#include "config/options.h"
+#include "common/suggest.h"
 
 enum { WORD_MAX = 63 };
 
@@ -52,4 +52,13 @@ void suggestion_offer(struct suggestion *suggestion, const char *candidate)
         suggestion->distance = d;
         suggestion->best = candidate;
     }
+}
+
+const char *suggest(struct span typed, const char *const *words)
+{
+    struct suggestion nearest;
+    suggestion_init(&nearest, typed);
+    for (; *words; words++)
+        suggestion_offer(&nearest, *words);
+    return nearest.best;
 }
