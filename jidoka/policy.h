@@ -42,7 +42,8 @@ struct policy_set;
 must_check int policy_set_new(const struct policy_config *policies, size_t count, struct policy_set **ret,
                               struct error *err);
 void policy_set_free(struct policy_set *set);
-/* Decides one signal. The verdict's spans are valid until the next call. data: the bytes of `data` (already valid JSON). */
+/* Decides one signal. The verdict's spans are valid until the next call. data: the bytes of `data` (already valid
+ * JSON). */
 struct verdict policy_set_decide(struct policy_set *set, const struct policy_signal *signal, struct span data,
                                  const struct governor_record *record, struct governor_now now);
 
