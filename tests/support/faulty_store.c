@@ -29,8 +29,8 @@ struct faulty_link {
 struct faulty_store {
     struct store_backend base;
     struct store_backend *inner;
-    struct faulty_fault faults[FAULTY_OPS];
-    unsigned seen[FAULTY_OPS];
+    struct faulty_fault faults[FAULTY_OPS + 1];
+    unsigned seen[FAULTY_OPS + 1];
     unsigned held;
     TAILQ_HEAD(, faulty_link) links;
 };
@@ -69,6 +69,12 @@ static void divert(struct faulty_link *link, struct store_request *request, int 
     request->ctx = detour;
 }
 
+/* Its request is as if nobody waited for it; the handle frees it. */
+static void on_muted(struct store_request *request, int status)
+{
+    (void)request, (void)status;
+}
+
 static enum faulty_kind next_fault(struct faulty_store *store, enum faulty_op op)
 {
     struct faulty_fault *fault = &store->faults[op];
@@ -88,7 +94,14 @@ static void submit(struct store_link *outer, struct store_request *request, enum
 {
     struct faulty_link *link = faulty_link(outer);
     struct faulty_store *store = link->store;
-    switch (next_fault(store, op)) {
+    enum faulty_kind any = next_fault(store, FAULTY_ANY), kind = next_fault(store, op);
+    enum faulty_op by = any == FAULT_NONE ? op : FAULTY_ANY;
+    switch (any == FAULT_NONE ? kind : any) {
+    case FAULT_MUTE:
+        store->held++;
+        divert(link, request, 0);
+        request->done = on_muted;
+        break;
     case FAULT_HOLD:
         store->held++;
         struct detour *held = detour_new(link, request, 0);
@@ -96,11 +109,11 @@ static void submit(struct store_link *outer, struct store_request *request, enum
         TAILQ_INSERT_TAIL(&link->held, held, link);
         return;
     case FAULT_BEFORE:
-        divert(link, request, store->faults[op].status);
+        divert(link, request, store->faults[by].status);
         store->inner->ops->refuse(link->inner, request);
         return;
     case FAULT_AFTER:
-        divert(link, request, store->faults[op].status);
+        divert(link, request, store->faults[by].status);
         break;
     default:
         break;

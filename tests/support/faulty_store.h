@@ -13,13 +13,15 @@ enum faulty_op {
     FAULTY_DUE,
     FAULTY_COMMIT,
     FAULTY_NUMBERS,
-    FAULTY_OPS
+    FAULTY_OPS,
+    FAULTY_ANY = FAULTY_OPS /* whichever of them */
 };
 
 enum faulty_kind {
     FAULT_NONE,
     FAULT_BEFORE, /* answered with status, never asked */
     FAULT_AFTER,  /* done, but answered with status: a reply that got lost */
+    FAULT_MUTE,   /* done, never answered: its asker died */
     FAULT_HOLD    /* neither asked nor answered until faulty_release, or dropped with the handle */
 };
 
@@ -36,8 +38,8 @@ struct store_backend *faulty_store_backend(struct faulty_store *store);
 /* Replaces the fault of that operation. */
 void faulty_set(struct faulty_store *store, enum faulty_op op, struct faulty_fault fault);
 unsigned faulty_seen(const struct faulty_store *store, enum faulty_op op); /* requests so far */
-unsigned faulty_held(const struct faulty_store *store);
-void faulty_release(struct faulty_store *store); /* sends what is held */
+unsigned faulty_held(const struct faulty_store *store);                    /* held or muted */
+void faulty_release(struct faulty_store *store);                           /* sends what is held */
 void faulty_store_free(struct faulty_store *store);
 
 #endif

@@ -37,9 +37,10 @@ struct pipeline {
     struct jidoka *worker;
     struct hasher *hasher;
     struct sent_identity *sent;
-    uint64_t published; /* signals, copies included */
-    unsigned starts;    /* names workers */
-    struct arena arena; /* of answers handed out */
+    uint64_t published;                  /* signals, copies included */
+    unsigned starts;                     /* names workers */
+    void (*on_turn)(struct pipeline *p); /* called between turns of the loop, or NULL */
+    struct arena arena;                  /* of answers handed out */
 };
 
 /* A signal to publish; what is not set gets a default (tenant "acme", entitlement "ent", type "usage", data null). */

@@ -99,14 +99,25 @@ static void on_guard(evutil_socket_t fd, short what, void *ctx)
     (void)fd, (void)what, (void)ctx;
 }
 
+/* The tick, and the pauses before failed requests are tried again, are not waited for. */
+static void hurry(const struct jidoka *worker)
+{
+    event_active(worker->tick, EV_TIMEOUT, 0);
+    for (int64_t i = 0; i < worker->config->partitions; i++)
+        if (event_pending(worker->partitions[i].retry, EV_TIMEOUT, NULL))
+            event_active(worker->partitions[i].retry, EV_TIMEOUT, 0);
+}
+
 static void turn(struct pipeline *p, bool tick)
 {
     struct timeval soon = {0, 2000};
     if (tick && p->worker)
-        event_active(p->worker->tick, EV_TIMEOUT, 0);
+        hurry(p->worker);
     event_base_once(p->base, -1, EV_TIMEOUT, on_guard, NULL, &soon); /* so that the loop comes back */
     event_base_loop(p->base, EVLOOP_ONCE);
     kanban_dispatch(p->publisher);
+    if (p->on_turn)
+        p->on_turn(p);
 }
 
 void pipeline_turn(struct pipeline *p)
