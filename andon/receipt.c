@@ -96,10 +96,12 @@ static bool lower_hex(struct span text, size_t len)
 {
     if (text.len != len)
         return false;
-    for (size_t i = 0; i < len; i++)
-        if (!((text.ptr[i] >= '0' && text.ptr[i] <= '9') || (text.ptr[i] >= 'a' && text.ptr[i] <= 'f')))
-            return false;
-    return true;
+    unsigned bad = 0; /* no branch per digit: there are 192 in a receipt */
+    for (size_t i = 0; i < len; i++) {
+        unsigned c = (unsigned char)text.ptr[i];
+        bad |= (unsigned)(c - '0' > 9) & (unsigned)(c - 'a' > 5);
+    }
+    return !bad;
 }
 
 static bool is_uuid(struct span text)

@@ -230,6 +230,14 @@ static void end_batch(struct shard *shard)
     arena_done(&shard->append.req.arena);
 }
 
+/* Under load the next batch uses the same memory; the first empty read gives it back. */
+static void reuse_batch(struct shard *shard)
+{
+    arena_reset(&shard->read.req.arena);
+    arena_reset(&shard->ask.req.arena);
+    arena_reset(&shard->append.req.arena);
+}
+
 static void fail_batch(struct shard *shard, int code, const char *what)
 {
     end_batch(shard);
@@ -254,7 +262,8 @@ static void on_chains(struct store_request *request, int status)
 static bool ask_chains(struct shard *shard)
 {
     size_t touched = chains_touched(shard->chains), unknown = 0;
-    shard->ask = (struct store_chains){.req = {.done = on_chains, .ctx = shard}, .shard = shard->number};
+    shard->ask = (struct store_chains){.req = {.done = on_chains, .ctx = shard, .arena = shard->ask.req.arena},
+                                       .shard = shard->number};
     for (size_t i = 0; i < touched; i++) {
         struct chain_entry *entry = chains_at(shard->chains, i);
         if (chain_known(entry))
@@ -299,8 +308,9 @@ static void read_outcomes(struct shard *shard)
 {
     shard->wanted = false;
     shard->read_drains = shard->draining;
-    shard->read =
-        (struct store_outcomes){.req = {.done = on_outcomes, .ctx = shard}, .shard = shard->number, .limit = BATCH};
+    shard->read = (struct store_outcomes){.req = {.done = on_outcomes, .ctx = shard, .arena = shard->read.req.arena},
+                                          .shard = shard->number,
+                                          .limit = BATCH};
     shard_move(shard, SHARD_READING);
     store_outcomes(shard->env->store, &shard->read);
 }
@@ -352,7 +362,7 @@ static void on_appended(struct store_request *request, int status)
     }
     count_batch(shard);
     bool more = shard->read.outcome_count == BATCH;
-    end_batch(shard);
+    reuse_batch(shard);
     shard->failures = shard->fenced = 0;
     shard->why.text[0] = '\0';
     struct merkle tree = shard_tree(&shard->head);
@@ -402,7 +412,7 @@ static int build_batch(struct shard *shard, struct error *err)
 static void append_batch(struct shard *shard)
 {
     struct store_append *append = &shard->append;
-    *append = (struct store_append){.req = {.done = on_appended, .ctx = shard}};
+    *append = (struct store_append){.req = {.done = on_appended, .ctx = shard, .arena = append->req.arena}};
     int r = build_batch(shard, &shard->why);
     if (r) {
         fail_batch(shard, r, "building receipts");
