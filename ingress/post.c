@@ -52,7 +52,7 @@ static struct post *post_new(struct ingress *ingress, struct http_request *req, 
     post->pending = count + 1;
     post->retry_s = 0;
     buf_init(&post->problems, (count + 1) * ANSWER_ITEM_MAX);
-    mem_grow(&post->items, &post->cap, count, sizeof(*post->items));
+    mem_grow(&post->items, &post->cap, count + 1, sizeof(*post->items)); /* an array also for `[]` */
     memset(post->items, 0, count * sizeof(*post->items));
     list_add(&ingress->waiting, post);
     return post;

@@ -54,14 +54,16 @@ static void fix_port(struct run *run, char text[ADDRESS_MAX], const char *name, 
 static int load(struct run *run, const struct worker_ready *known, struct config **ret)
 {
     struct error error;
-    int rc = config_load(run->config_path, run->overrides, run->override_count, cli_config_environ(), ret, &error);
+    char **env = cli_config_environ();
+    int rc = config_load(run->config_path, run->overrides, run->override_count, env, ret, &error);
     if (rc == 0 && known) {
         struct config *first = *ret;
         fix_port(run, run->fixed[0], "ingress.listen", &first->ingress.listen, known->port);
         fix_port(run, run->fixed[1], "andon.listen", &first->andon.listen, known->andon_port);
-        rc = config_load(run->config_path, run->overrides, run->override_count, cli_config_environ(), ret, &error);
+        rc = config_load(run->config_path, run->overrides, run->override_count, env, ret, &error);
         config_free(first);
     }
+    free((void *)env);
     if (rc < 0)
         fprintf(stderr, "tai run: %s\n", error.text);
     return rc;
@@ -88,6 +90,7 @@ static int block_signals(void)
     sigaddset(&mask, SIGINT);
     sigprocmask(SIG_BLOCK, &mask, NULL); /* inherited by every thread */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a full disk, not the end */
     return signalfd(-1, &mask, SFD_CLOEXEC);
 }
 
