@@ -57,3 +57,9 @@ if(NOT TAI_SANITIZE MATCHES thread)
   add_test(NAME chaos.kill_cycles COMMAND /usr/bin/python3 ${CMAKE_CURRENT_SOURCE_DIR}/chaos/kill_cycles.py $<TARGET_FILE:tai>)
   set_tests_properties(chaos.kill_cycles PROPERTIES TIMEOUT 600 RUN_SERIAL ON)
 endif()
+
+if(TAI_SANITIZE MATCHES thread)
+  get_property(all_tests DIRECTORY PROPERTY TESTS)
+  set_tests_properties(${all_tests} PROPERTIES
+    ENVIRONMENT TSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/support/tsan.supp)
+endif()
