@@ -1,11 +1,14 @@
-"""The history checker: what clients saw against what the receipts say.
+"""The history checker: what clients saw against what the receipts, rows and counters say.
 
 Clients record every attempt: `ok` (202), `fail` (a definite refusal before the queue) or `info` (time-out, reset, 503 or any
-other 5xx: it may appear zero or one time). A receipt with `ending` is terminal."""
+other 5xx: it may appear zero or one time). A signal that was sent again has the best of its outcomes. A receipt with `ending`
+is terminal."""
 import collections
 import hashlib
 import json
 import threading
+
+ATTEMPTS = {"fail": 0, "info": 1, "ok": 2}
 
 
 class History:
@@ -13,96 +16,141 @@ class History:
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.signals = {}       # (tenant, entitlement, id) -> {"sha256", "outcome", "invoked", "completed"}
+        self.signals = {}       # (tenant, entitlement, id) -> {"sha256", "outcome", "invoked", "completed", "event", "open"}
         self.checkpoints = []   # (size, root) as seen, oldest first
 
-    def invoke(self, identity, sha256, now):
+    def invoke(self, identity, sha256, now, event=False):
         with self.lock:
-            self.signals[identity] = {"sha256": sha256, "outcome": "info", "invoked": now, "completed": None}
+            signal = self.signals.setdefault(identity, {"sha256": sha256, "outcome": "fail", "invoked": now,
+                                                        "completed": None, "event": event, "open": 0})
+            signal["open"] += 1     # attempts without an answer yet
 
     def complete(self, identity, outcome, now):
         with self.lock:
-            self.signals[identity].update(outcome=outcome, completed=now)
+            signal = self.signals[identity]
+            signal["open"] -= 1
+            signal["outcome"] = max(signal["outcome"], outcome, key=ATTEMPTS.get)
+            if outcome == "ok" and signal["completed"] is None:
+                signal["completed"] = now
 
     def saw_checkpoint(self, size, root):
         with self.lock:
-            self.checkpoints.append((size, root))
+            if not self.checkpoints or self.checkpoints[-1] != (size, root):
+                self.checkpoints.append((size, root))
+
+    def outcomes(self):
+        with self.lock:
+            return collections.Counter(outcome_of(signal) for signal in self.signals.values())
+
+
+def outcome_of(signal):
+    return "info" if signal.get("open") and signal["outcome"] == "fail" else signal["outcome"]
 
 
 def read_export(path):
-    """The receipts of an export in log order: (parsed, exact bytes)."""
-    receipts = []
+    """The receipts of an export in log order, one by one: (parsed, exact bytes)."""
     with open(path, "rb") as lines:
         for line in lines:
             if line.startswith(b"r "):
                 raw = line[2:].rstrip(b"\n")
-                receipts.append((json.loads(raw), raw))
-    return receipts
+                yield json.loads(raw), raw
 
 
-def leaf(raw):
-    return hashlib.sha256(b"\x00" + raw).digest()
+def sha256(data):
+    return hashlib.sha256(data).digest()
 
 
-def root_of(leaves):
-    """RFC 6962."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = list(leaves)
-    while len(level) > 1:
-        pairs = [hashlib.sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
-        level = pairs + ([level[-1]] if len(level) % 2 else [])
-    return level[0]
+class Tree:
+    """RFC 6962, leaf by leaf."""
+
+    def __init__(self):
+        self.size, self.frontier = 0, []    # (height, root) of the perfect subtrees, largest first
+
+    def append(self, raw):
+        height, node = 0, sha256(b"\x00" + raw)
+        while self.frontier and self.frontier[-1][0] == height:
+            node = sha256(b"\x01" + self.frontier.pop()[1] + node)
+            height += 1
+        self.frontier.append((height, node))
+        self.size += 1
+
+    def root(self):
+        if not self.frontier:
+            return sha256(b"")
+        node = self.frontier[-1][1]
+        for _, left in reversed(self.frontier[:-1]):
+            node = sha256(b"\x01" + left + node)
+        return node
 
 
-def check_chains(receipts, bad):
-    heads = {}
-    for receipt, raw in receipts:
-        seq, previous = heads.get(receipt["chain"], (0, "0" * 64))
-        if receipt["seq"] != seq + 1:
-            bad(f"chain {receipt['chain']}: seq {receipt['seq']} after {seq}")
-        if receipt["previous_hash"] != previous:
-            bad(f"chain {receipt['chain']} seq {receipt['seq']}: previous_hash is not the hash of the one before")
-        if receipt["chain"] != receipt.get("tenant_id", "_system"):
-            bad(f"receipt {receipt['receipt_id']} of tenant {receipt.get('tenant_id')} is in chain {receipt['chain']}")
-        heads[receipt["chain"]] = (receipt["seq"], hashlib.sha256(raw).hexdigest())
+class Replay:
+    """Reads the log once, in order: chains, endings, governors rebuilt from their receipts, roots at the sizes that
+    were published."""
 
+    def __init__(self, bad, published=()):
+        self.bad = bad
+        self.heads = {}                                 # chain -> (seq, hash)
+        self.endings = collections.defaultdict(list)    # identity -> [(position, ending, sha256, redrive)]
+        self.governors = collections.defaultdict(dict)  # (tenant, entitlement) -> fields
+        self.ids = set()
+        self.tree, self.sizes = Tree(), collections.Counter(size for size, _ in published)
+        self.roots = {0: self.tree.root()}
 
-def endings_of(receipts):
-    endings = collections.defaultdict(list)
-    for position, (receipt, _) in enumerate(receipts):
+    def add(self, receipt, raw):
+        self.check_chain(receipt, raw)
+        if receipt["receipt_id"] in self.ids:
+            self.bad(f"receipt {receipt['receipt_id']} stands in the log twice")
+        self.ids.add(receipt["receipt_id"])
+        key = (receipt.get("tenant_id"), receipt.get("entitlement_id"))
         if "ending" in receipt:
-            endings[(receipt["tenant_id"], receipt["entitlement_id"], receipt["signal_id"])].append((position, receipt))
-    return endings
+            self.endings[(*key, receipt["signal_id"])].append(
+                (self.tree.size, receipt["ending"], receipt["signal_sha256"], receipt.get("redrive", 0)))
+        if "state_after" in receipt:
+            self.governors[key]["state"] = receipt["state_after"]
+        self.governors[key].update((receipt.get("body") or {}).get("governor") or {})
+        self.tree.append(raw)
+        if self.tree.size in self.sizes:
+            self.roots[self.tree.size] = self.tree.root()
+
+    def check_chain(self, receipt, raw):
+        chain = receipt["chain"]
+        seq, previous = self.heads.get(chain, (0, "0" * 64))
+        if receipt["seq"] != seq + 1:
+            self.bad(f"chain {chain}: seq {receipt['seq']} after {seq}")
+        if receipt["previous_hash"] != previous:
+            self.bad(f"chain {chain} seq {receipt['seq']}: previous_hash is not the hash of the one before")
+        if chain != receipt.get("tenant_id", "_system"):
+            self.bad(f"receipt {receipt['receipt_id']} of tenant {receipt.get('tenant_id')} is in chain {chain}")
+        self.heads[chain] = (receipt["seq"], hashlib.sha256(raw).hexdigest())
 
 
 def check_endings(history, endings, bad):
     """No loss, no invention, one ending per identity and hash."""
     for identity, signal in history.signals.items():
-        found = endings.get(identity, [])
-        if signal["outcome"] == "ok" and len(found) != 1:
-            bad(f"{identity}: answered 202, {len(found)} endings")
-        if signal["outcome"] == "fail" and found:
-            bad(f"{identity}: refused, yet ended {found[0][1]['ending']}")
+        found, outcome = endings.get(identity, []), outcome_of(signal)
+        if outcome == "ok" and not found:
+            bad(f"{identity}: answered 202, no ending")
+        if outcome == "fail" and found:
+            bad(f"{identity}: refused, yet ended {found[0][1]}")
         if len(found) > 1:
             bad(f"{identity}: {len(found)} endings")
-        for _, receipt in found:
-            if receipt["signal_sha256"] != signal["sha256"]:
-                bad(f"{identity}: ended with another body's hash")
+        for _, ending, digest, _ in found:
+            if digest != signal["sha256"]:
+                bad(f"{identity}: ended {ending} with another body's hash")
     for identity in endings:
         if identity not in history.signals:
             bad(f"{identity}: ended, but nobody sent it")
 
 
 def check_order(history, endings, bad):
-    """a's 202 before b's POST, same governor: a decided before b."""
+    """a's 202 before b's POST, same governor: a decided before b. Events apart: they may overtake waiting signals."""
     governors = collections.defaultdict(list)
     for identity, signal in history.signals.items():
         if signal["outcome"] == "ok" and endings.get(identity):
-            governors[identity[:2]].append((signal["invoked"], signal["completed"], endings[identity][0][0], identity))
+            governors[(*identity[:2], signal["event"])].append(
+                (signal["invoked"], signal["completed"], endings[identity][0][0], identity))
     for signals in governors.values():
-        signals.sort(key=lambda s: s[1])
-        by_completion = iter(signals)
+        by_completion = iter(sorted(signals, key=lambda s: s[1]))
         done, latest = next(by_completion, None), (-1, None)
         for invoked, _, position, identity in sorted(signals):
             while done and done[1] < invoked:
@@ -112,26 +160,93 @@ def check_order(history, endings, bad):
                 bad(f"{identity} was posted after {latest[1]} was accepted, but decided before it")
 
 
-def check_checkpoints(history, receipts, bad):
-    """Every checkpoint anyone saw is a prefix of the log."""
-    leaves = [leaf(raw) for _, raw in receipts]
-    for size, root in sorted(set(history.checkpoints)):
-        if size > len(leaves):
-            bad(f"a checkpoint of size {size} was published, the log has {len(leaves)}")
-        elif root_of(leaves[:size]) != root:
+def check_checkpoints(history, replay, bad):
+    """Every checkpoint anyone saw is a prefix of the log, and no later one is shorter."""
+    last = 0
+    for size, root in history.checkpoints:
+        if size > replay.tree.size:
+            bad(f"a checkpoint of size {size} was published, the log has {replay.tree.size}")
+        elif replay.roots.get(size) != root:
             bad(f"the checkpoint of size {size} is not a prefix of the log")
+        if size < last:
+            bad(f"a checkpoint of size {size} was published after one of size {last}")
+        last = max(last, size)
 
 
-def check(history, receipts, show=20):
-    """All invariants; returns the list of violations (empty: all hold)."""
-    violations = []
-    endings = endings_of(receipts)
-    check_chains(receipts, violations.append)
-    check_endings(history, endings, violations.append)
-    check_order(history, endings, violations.append)
-    check_checkpoints(history, receipts, violations.append)
-    for violation in violations[:show]:
-        print("violation:", violation)
-    if len(violations) > show:
-        print(f"… and {len(violations) - show} more")
+def check_governors(replay, governors, bad, quota_limit=None):
+    """The governors as the service shows them are those their receipts lead to; none allowed more than its quota."""
+    shown = {(g["tenant_id"], g["entitlement_id"]): g for g in governors}
+    for key, fields in replay.governors.items():
+        if "state" not in fields:
+            continue
+        governor = shown.get(key)
+        if not governor:
+            bad(f"governor {key} has receipts, but is not there")
+            continue
+        for name in ("state", "quota_used", "entitlement", "refund_open", "quota_limit"):
+            if name in fields and fields[name] != governor[name]:
+                bad(f"governor {key}: {name} is {governor[name]!r}, its receipts say {fields[name]!r}")
+        if quota_limit is not None and fields.get("quota_used", 0) > quota_limit:
+            bad(f"governor {key}: used {fields['quota_used']} of a quota of {quota_limit}")
+    for key in shown:
+        if key not in replay.governors:
+            bad(f"governor {key} is there without a receipt")
+
+
+def check_rows(replay, rows, bad):
+    """rows: (tenant, entitlement, id) -> status, for ended signals; each is the row of one ending and the reverse."""
+    for identity, found in replay.endings.items():
+        if identity not in rows:
+            bad(f"{identity}: ended, but has no row")
+        elif rows[identity] != found[-1][1]:
+            bad(f"{identity}: its row says {rows[identity]}, its receipt {found[-1][1]}")
+    for identity, status in rows.items():
+        if identity not in replay.endings:
+            bad(f"{identity}: its row says {status}, but it has no receipt")
+
+
+def check_totals(replay, totals, bad):
+    """The counters conserve: what was taken has ended, was a duplicate, or is there."""
+    signals = totals["signals"]
+    taken = signals["taken"] + signals["requeued"]
+    found = signals["ended"] + signals["duplicates"] + signals["waiting"] + signals["acting"]
+    endings = sum(len(found) for found in replay.endings.values())
+    if taken != found:
+        bad(f"taken and requeued are {taken}; ended, duplicates, waiting and acting {found}")
+    if signals["ended"] != endings:
+        bad(f"{signals['ended']} counted as ended, {endings} endings in the log")
+    if totals["receipts"] != replay.tree.size:
+        bad(f"{totals['receipts']} receipts counted, {replay.tree.size} in the log")
+
+
+class Violations(list):
+    """What does not hold; says the first few at once."""
+
+    def __init__(self, show=20):
+        super().__init__()
+        self.show = show
+
+    def add(self, text):
+        self.append(text)
+        if len(self) <= self.show:
+            print("violation:", text, flush=True)
+        elif len(self) == self.show + 1:
+            print("…", flush=True)
+
+
+def check(history, receipts, violations=None, totals=None, governors=None, rows=None, quota_limit=None):
+    """All invariants that what is given allows to check; returns the list of violations (empty: all hold)."""
+    violations = Violations() if violations is None else violations
+    replay = Replay(violations.add, history.checkpoints)
+    for receipt, raw in receipts:
+        replay.add(receipt, raw)
+    check_endings(history, replay.endings, violations.add)
+    check_order(history, replay.endings, violations.add)
+    check_checkpoints(history, replay, violations.add)
+    if totals is not None:
+        check_totals(replay, totals, violations.add)
+    if governors is not None:
+        check_governors(replay, governors, violations.add, quota_limit)
+    if rows is not None:
+        check_rows(replay, rows, violations.add)
     return violations
