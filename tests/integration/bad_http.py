@@ -2,10 +2,13 @@
 """Malformed, oversized, slow and cut requests against real listeners: bad_http.py TAI [TEST…]."""
 import json
 import os
+import socket
+import struct
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import ledger  # noqa: E402
 from checks import main, wait_for  # noqa: E402
 from raw import Connection, ask, chunked, post  # noqa: E402
 
@@ -258,6 +261,35 @@ def test_connections(t):
             connection.send(GET)
             t.equal("status on the other 7", connection.answer().status, 200)
         t.equal("SIGTERM with idle connections", tai.stop(), 0)
+
+
+def test_out_of_descriptors(t):
+    """Fewer descriptors than connections: the oldest idle ones make room."""
+    with t.tai(wrapper=["prlimit", "--nofile=64:64"]) as tai:
+        idle = [Connection(tai.port) for _ in range(200)]
+        for i in range(20):
+            serves(t, tai, f"meanwhile-{i}")
+        t.equal("andon meanwhile", tai.get("/v1/status")[0], 200)
+        for connection in idle:
+            connection.close()
+        serves(t, tai, "after")
+        t.equal("SIGTERM", tai.stop(), 0)
+
+
+def test_clients_that_leave(t):
+    """Gone before the answer: the signal counts, once; nothing is left of the connection."""
+    with t.tai() as tai:
+        for i in range(200):
+            with Connection(tai.port) as connection:
+                connection.send(post(signal(f"gone-{i}")))
+                if i % 2:
+                    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        serves(t, tai, "after")
+        tai.settle()
+        endings = [r["signal_id"] for r in ledger.receipts_of(tai, "acme") if "ending" in r]
+        t.equal("ids that ended twice", len(endings) - len(set(endings)), 0)
+        t.true("those that closed without a reset have ended", {f"gone-{i}" for i in range(0, 200, 2)} <= set(endings))
+        wait_for("the connections to be gone", lambda: tai.metric("tai_http_connections") <= 2, 10)
 
 
 def test_web_pages(t):

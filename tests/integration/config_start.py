@@ -223,6 +223,23 @@ def test_ledger_rolled_back(t):
         t.equal("status of /checkpoint", tai.get("/checkpoint")[0], 503)
 
 
+def test_ipv6(t):
+    command = [t.binary, "run", "--data", os.path.join(t.dir, "with space"), "--listen", "[::1]:0", "--andon-listen", "[::1]:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        said = [process.stdout.readline() for _ in range(3)]
+        address = said[1].split("//")[1].split("/")[0]
+        t.true("the address it prints is [::1]:PORT", address.startswith("[::1]:"), said)
+        with socket.create_connection(("::1", int(address.rsplit(":", 1)[1])), 10) as client:
+            body = b'{"tenant_id":"acme","sku_id":"s","type":"usage"}'
+            client.sendall(b"POST /v1/signals HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n"
+                           b"Content-Length: %d\r\n\r\n%s" % (address.encode(), len(body), body))
+            answer = client.recv(4096).decode()
+        t.contains("the answer", answer, "HTTP/1.1 202 ")
+        t.contains("the answer", answer, "Location: http://[::1]:")
+        process.terminate()
+        t.equal("exit", process.wait(20), 0)
+
+
 def test_port_zero_and_defaults(t):
     with t.tai() as tai:
         t.true("free ports are picked and printed", tai.port and tai.andon_port and tai.port != tai.andon_port)

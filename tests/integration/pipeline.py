@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+import urllib.parse
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import ledger  # noqa: E402
@@ -235,6 +236,42 @@ def test_item_hash(t):
         receipt = ledger.receipts_of(tai, "acme", "x1")[0]
         t.equal("signal_sha256 of an item", receipt["signal_sha256"], hashlib.sha256(item.encode()).hexdigest())
         t.equal("an escaped sku", receipt["entitlement_id"], "e")
+
+
+SHAPES = {"one partition": "kanban:\n  partitions: 1\n", "1,024 partitions": "kanban:\n  partitions: 1024\n",
+          "the memory queue": "kanban:\n  backend: memory\n", "one frame at a time": "kanban:\n  prefetch: 1\n",
+          "three shards": "ledger:\n  shards: 3\n"}
+
+
+def test_shapes(t):
+    for number, (name, config) in enumerate(SHAPES.items()):
+        tai = t.tai(config, data=os.path.join(t.dir, str(number)))
+        tenants = [f"t{i}" for i in range(7)]
+        with tai:
+            for batch in range(3):
+                answer = tai.post([usage(f"{batch}-{i}", tenants[i % 7], f"e{i % 40}") for i in range(200)])
+                t.equal(f"status with {name}", answer[0], 202)
+            tai.settle()
+            logs = [ledger.check_ledger(t, tai, shard) for shard in range(3 if name == "three shards" else 1)]
+            endings = [i["receipt"] for i in sum(logs, []) if "ending" in i["receipt"]]
+            t.equal(f"endings with {name}", (len(endings), {r["ending"] for r in endings}), (600, {"executed"}))
+            for tenant in tenants:
+                ids = [r["signal_id"] for r in ledger.receipts_of(tai, tenant, entitlement_id="e0") if "ending" in r]
+                t.equal(f"order with {name}", ids, sorted(ids, key=lambda i: [int(n) for n in i.split("-")]))
+            t.equal(f"conservation gap with {name}", tai.metric("tai_conservation_gap_signals"), 0)
+            t.equal(f"exit with {name}", tai.stop(), 0)
+
+
+def test_names_in_urls(t):
+    name = "a/b:c@d+e=f~g-h._"
+    with t.tai() as tai:
+        _, _, headers = tai.post(usage(name, entitlement=name))
+        ended(tai, name, "acme", name)
+        location = headers["Location"].split("/", 3)[3]
+        t.equal("entitlement behind Location", tai.get("/" + location)[1].get("entitlement_id"), name)
+        quoted = urllib.parse.quote(name, safe="")
+        t.equal("its governor", tai.get(f"/v1/governors/acme/{quoted}")[1].get("entitlement_id"), name)
+        t.equal("its receipts", len(ledger.receipts_of(tai, "acme", name, entitlement_id=name)), 1)
 
 
 def in_threads(count, function):

@@ -94,13 +94,13 @@ def check_receipts(t, listed):
     return heads
 
 
-def check_ledger(t, tai):
-    """The whole ledger of a service at rest; returns its items."""
-    listed = items(tai, shard=0)
+def check_ledger(t, tai, shard=0):
+    """The whole log of a shard of a service at rest; returns its items."""
+    listed = items(tai, shard=shard)
     check_receipts(t, listed)
     key = Key(tai.get("/v1/ledger/vkey")[1])
-    origin, size, root = open_note(tai.get("/checkpoint")[1], key)
-    t.equal("origin of the checkpoint", origin, key.name)
+    origin, size, root = open_note(tai.get(f"/checkpoint?shard={shard}")[1], key)
+    t.equal("origin of the checkpoint", origin, key.name + (f"/{shard}" if shard else ""))
     t.equal("size of the checkpoint", size, len(listed))
     t.equal("root of the checkpoint", root.hex(),
             merkle_root([canonical(item["receipt"]) for item in listed]).hex())
