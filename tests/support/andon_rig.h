@@ -73,7 +73,8 @@ static inline void rig_remove(struct rig *rig)
         snprintf(path, sizeof(path), "%s/%s", rig->dir, entry->d_name);
         unlink(path);
     }
-    closedir(all);
+    if (all)
+        closedir(all);
     rmdir(rig->dir);
     if (rig->log.fd != STDERR_FILENO)
         close(rig->log.fd);

@@ -33,7 +33,8 @@ static void teardown(void)
         snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
         unlink(path);
     }
-    closedir(all);
+    if (all)
+        closedir(all);
     rmdir(dir);
     note_key_free(key);
     hasher_free(hasher);
