@@ -103,6 +103,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
         leases_heartbeat(jidoka);
     for (int64_t i = 0; i < jidoka->config->partitions; i++)
         tick_partition(&jidoka->partitions[i]);
+    if (!jidoka->drained)
+        sweep_slice(jidoka);
     jidoka_check_drained(jidoka);
 }
 
@@ -213,6 +215,8 @@ static void init_metrics(struct jidoka *jidoka)
     out->batches = metrics_counter(m, "tai_jidoka_batches_total", "Transactions committed.");
     out->commit_retries = metrics_counter(m, "tai_jidoka_commit_retries_total", "Commits tried again.");
     out->leases_lost = metrics_counter(m, "tai_jidoka_leases_lost_total", "Partition leases lost.");
+    out->swept =
+        metrics_counter(m, "tai_jidoka_swept_rows_total", "Signal rows deleted at the end of their retention.");
     out->leases = metrics_gauge(m, "tai_jidoka_leases", "Partitions owned.");
     out->waiting = metrics_gauge(m, "tai_jidoka_waiting_signals", "Signals waiting behind their governor.");
     out->acting = metrics_gauge(m, "tai_jidoka_acting_signals", "Signals whose action is under way.");
@@ -297,6 +301,7 @@ int jidoka_new(const struct jidoka_options *options, struct jidoka **ret, struct
     }
     start_events(jidoka);
     leases_init(jidoka);
+    sweep_init(jidoka);
     leases_heartbeat(jidoka);
     *ret = jidoka;
     return 0;
@@ -345,6 +350,7 @@ void jidoka_free(struct jidoka *jidoka)
     free_event(jidoka->finish);
     kanban_close(jidoka->kanban);
     arena_done(&jidoka->lease.req.arena);
+    arena_done(&jidoka->sweep.req.arena);
     free(jidoka->release);
     runner_free(jidoka->runner);
     policy_set_free(jidoka->policies);

@@ -133,22 +133,22 @@ int64_t partition_clock(const struct partition *p)
 
 static void drop_governors(struct partition *p)
 {
-    struct governor_entry *entry, *next;
-    HASH_ITER(hh, p->governors, entry, next)
-    {
+    struct governor_entry *entry = p->governors;
+    struct tenant_entry *tenant = p->tenants;
+    HASH_CLEAR(hh, p->governors); /* the entries stay linked */
+    HASH_CLEAR(hh, p->tenants);
+    for (struct governor_entry *next; entry; entry = next) {
+        next = entry->hh.next;
         if (entry->job)
             runner_cancel(p->jidoka->runner, entry->job);
         if (!entry->insert)
             metric_move(p->jidoka->metrics.governors, -1);
         acting_free(entry->acting);
         governor_record_done(&entry->record);
-        HASH_DEL(p->governors, entry);
         free(entry);
     }
-    struct tenant_entry *tenant, *next_tenant;
-    HASH_ITER(hh, p->tenants, tenant, next_tenant)
-    {
-        HASH_DEL(p->tenants, tenant);
+    for (struct tenant_entry *next; tenant; tenant = next) {
+        next = tenant->hh.next;
         free(tenant);
     }
 }

@@ -130,7 +130,7 @@ struct batch {
 
 struct jidoka_metrics {
     struct metric_counter *endings[SIGNAL_STATUS_COUNT];
-    struct metric_counter *duplicates, *taken, *moves, *batches, *commit_retries, *leases_lost;
+    struct metric_counter *duplicates, *taken, *moves, *batches, *commit_retries, *leases_lost, *swept;
     struct metric_gauge *leases, *waiting, *acting, *governors;
     struct metric_histogram *latency, *batch_seconds;
 };
@@ -154,7 +154,10 @@ struct jidoka {
     bool lease_pending;
     int64_t leased_us; /* monotonic, of the last heartbeat sent */
     bool dropped;      /* a partition, since then */
-    bool stopping;     /* nothing is claimed or worked off any more */
+    struct store_sweep sweep;
+    bool sweeping;
+    int64_t started_us, started_wall_ms;
+    bool stopping; /* nothing is claimed or worked off any more */
     void (*drained)(void *ctx);
     void *drained_ctx;
     struct jidoka_metrics metrics;
@@ -168,6 +171,10 @@ void jidoka_check_drained(struct jidoka *jidoka);
 void leases_init(struct jidoka *jidoka);
 void leases_heartbeat(struct jidoka *jidoka);
 bool leases_due(const struct jidoka *jidoka);
+
+/* sweep.c */
+void sweep_init(struct jidoka *jidoka);
+void sweep_slice(struct jidoka *jidoka);
 
 /* partition.c */
 void partition_claim(struct partition *p, const struct lease *lease);

@@ -87,10 +87,10 @@ void pipeline_sent(struct pipeline *p, const struct signal *signal)
 
 void pipeline_sent_free(struct pipeline *p)
 {
-    struct sent_identity *sent, *next;
-    HASH_ITER(hh, p->sent, sent, next)
-    {
-        HASH_DEL(p->sent, sent);
+    struct sent_identity *sent = p->sent;
+    HASH_CLEAR(hh, p->sent);
+    for (struct sent_identity *next; sent; sent = next) {
+        next = sent->hh.next;
         free(sent);
     }
 }
@@ -236,12 +236,12 @@ static void check_folded(struct checking *c, const struct folded *folded)
 
 static void check_governors(struct checking *c)
 {
-    struct folded *folded, *next;
-    HASH_ITER(hh, c->governors, folded, next)
-    {
+    struct folded *folded = c->governors;
+    HASH_CLEAR(hh, c->governors); /* they stay linked */
+    for (struct folded *next; folded; folded = next) {
+        next = folded->hh.next;
         check_folded(c, folded);
         governor_record_done(&folded->record);
-        HASH_DEL(c->governors, folded);
         free(folded);
     }
 }

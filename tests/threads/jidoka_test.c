@@ -169,7 +169,7 @@ static void test_too_old(void)
     CHECK_TEXT(pipeline_row(&p, "acme", "never", "old"), "deadlettered too_old");
     CHECK_INT(pipeline_totals(&p).governors, 1);
     CHECK_INT(pipeline_totals(&p).duplicates, 1);
-    pipeline_done(&p); /* an ending of a governor that was never made is no governor's outcome: no pipeline_check */
+    end(&p);
 }
 
 static void test_governor_limit(void)
@@ -292,6 +292,73 @@ static void test_lag(void)
     end(&p);
 }
 
+/* Rows of what was executed, denied or refused go with their retention; dead letters and failures stay. */
+static bool swept(const struct pipeline *p)
+{
+    return strstr(pipeline_row((struct pipeline *)p, "acme", "ent", "s1099"), "executed") == NULL;
+}
+
+static void test_retention(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    for (int i = 0; i < 1100; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "s%d", i);
+        SEND(&p, {.id = id});
+    }
+    SEND(&p, {.id = "s1", .data = "1"}, {.id = "old", .age_ms = 8 * (int64_t)DAY_MS});
+    pipeline_settle(&p);
+    pipeline_advance(&p, 6 * (int64_t)DAY_MS);
+    SEND(&p, {.id = "young"});
+    pipeline_settle(&p);
+    CHECK(pipeline_check(&p));
+    p.clock.wall_ms += 365 * (int64_t)DAY_MS; /* the wall clock alone deletes nothing */
+    for (int i = 0; i < 20; i++)
+        pipeline_turn(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s0"), "executed");
+    CHECK(!swept(&p));
+    p.clock.wall_ms -= 365 * (int64_t)DAY_MS;
+    pipeline_advance(&p, DAY_MS + 1);
+    CHECK(pipeline_until(&p, swept));
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s0"), "");
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "old"), "deadlettered too_old");
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "young"), "executed");
+    SEND(&p, {.id = "young"}, {.id = "s2", .age_ms = 7 * (int64_t)DAY_MS}); /* a copy from the queue of old */
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s2"), "deadlettered too_old");
+    pipeline_done(&p); /* what is swept cannot be checked */
+}
+
+/* A configuration that this program cannot run is refused, and leaves nothing behind. */
+static void test_bad_configuration(void)
+{
+    static const struct action_type *const no_types[] = {NULL};
+    struct pipeline p;
+    pipeline_init(&p);
+    pipeline_open(&p);
+    struct error err;
+    struct jidoka *worker = NULL;
+    struct jidoka_options options = {.base = p.base,
+                                     .config = &p.config,
+                                     .actions = no_types,
+                                     .queue = p.queue,
+                                     .store = p.sqlite,
+                                     .worker = "w",
+                                     .lease_ttl_ms = 3000,
+                                     .clock = &p.clock.clock,
+                                     .log = &p.log,
+                                     .metrics = p.metrics};
+    CHECK(jidoka_new(&options, &worker, &err) < 0);
+    CHECK(strstr(err.text, "act") != NULL);
+    options.actions = failing_action_types;
+    p.policy.name = "a name";
+    CHECK(jidoka_new(&options, &worker, &err) < 0);
+    CHECK(!worker);
+    pipeline_done(&p);
+}
+
 int main(void)
 {
     static const struct check_case cases[] = {{"executed", test_executed},
@@ -306,6 +373,8 @@ int main(void)
                                               {"unparseable", test_unparseable},
                                               {"many", test_many},
                                               {"lag", test_lag},
+                                              {"retention", test_retention},
+                                              {"bad_configuration", test_bad_configuration},
                                               {NULL, NULL}};
     return check_main(cases);
 }
