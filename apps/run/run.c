@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -94,6 +95,16 @@ static int block_signals(void)
     return signalfd(-1, &mask, SFD_CLOEXEC);
 }
 
+/* Every connection takes a descriptor, and the usual soft limit of 1024 is far below ingress.max_connections. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* refused: idle connections are closed to make room */
+}
+
 static int exit_code_of(int rc)
 {
     switch (rc) {
@@ -113,6 +124,7 @@ static int run_worker(struct config *config, int lifeline, int ready)
     struct embedded *embedded;
     struct error error;
     int signals = block_signals();
+    raise_descriptor_limit();
     int rc = embedded_start(config, &log, &embedded, &error);
     if (rc < 0) {
         fprintf(stderr, "tai run: %s\n", error.text);
