@@ -44,10 +44,11 @@ static int create_file(const char *path, struct error *err)
     return 0;
 }
 
-/* Counting its memory costs SQLite a lock at each allocation; nobody asks. */
 static void configure(void)
 {
+    /* Counting its memory costs SQLite a lock at each allocation; nobody asks. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    db_checksum_register();
 }
 
 static int set_up(sqlite3 *handle, const struct db_options *options, struct error *err)
@@ -159,8 +160,11 @@ static int open_handle(const struct db_options *options, sqlite3 **ret, struct e
     pthread_once(&configured, configure);
     sqlite3 *handle = NULL;
     int rc = sqlite3_open_v2(options->path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                             options->vfs);
+                             options->vfs ? options->vfs : DB_CHECKSUM_VFS);
     int version = 0;
+    int reserved = DB_CHECKSUM_SIZE; /* takes effect in a file that is made now */
+    if (rc == SQLITE_OK)
+        (void)sqlite3_file_control(handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
     status = rc == SQLITE_OK ? check_schema(handle, options, &version, err)
                              : open_failed(handle, rc, options->path, "opening", err);
     if (!status)

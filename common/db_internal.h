@@ -75,6 +75,11 @@ int db_exec(struct db_conn *conn, const char *sql); /* a literal: BEGIN, COMMIT,
 int db_code(sqlite3 *handle, int rc);               /* SQLite's code as -errno; aborts where going on would lose data */
 _Noreturn void db_fatal(sqlite3 *handle, const char *doing);
 
+/* db_checksum.c: the VFS over the default one, for databases made with DB_CHECKSUM_SIZE reserved bytes a page */
+#define DB_CHECKSUM_VFS "tai-checksum"
+enum { DB_CHECKSUM_SIZE = 8 };
+void db_checksum_register(void); /* once in a process, before the first use */
+
 /* db_thread.c */
 void *db_thread(void *db);
 void db_push(struct db *db, struct db_job *job);

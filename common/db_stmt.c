@@ -56,6 +56,8 @@ static int io_code(sqlite3 *handle, int rc)
         db_fatal(handle, "fsync");
     case SQLITE_IOERR_NOMEM:
         db_fatal(handle, "memory allocation");
+    case SQLITE_IOERR_DATA: /* a page's checksum */
+        return -EUCLEAN;
     case SQLITE_IOERR_SHMSIZE: /* the log's index could not grow */
         return -ENOSPC;
     case SQLITE_IOERR_WRITE:
