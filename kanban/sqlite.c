@@ -129,14 +129,20 @@ static int insert_frames(struct db_conn *conn, const struct lane_frame *frames)
     return 0;
 }
 
-static int write_run(struct db_conn *conn, struct db_job *job)
+/* Nothing is added to it any more. */
+static void close_write(struct write *write)
 {
-    struct write *write = (struct write *)job;
     struct sqlite_link *self = write->link;
     pthread_mutex_lock(&self->lock);
     if (self->open == write)
         self->open = NULL;
     pthread_mutex_unlock(&self->lock);
+}
+
+static int write_run(struct db_conn *conn, struct db_job *job)
+{
+    struct write *write = (struct write *)job;
+    close_write(write);
     int status = delete_frames(conn, &write->settled);
     return status ? status : insert_frames(conn, write->frames);
 }
@@ -173,6 +179,7 @@ static void write_done(struct db_job *job, int status)
 {
     struct write *write = (struct write *)job;
     struct sqlite_link *self = write->link;
+    close_write(write); /* it may have failed without having been run */
     self->under_way--;
     for (size_t i = 0; i < write->settled.count; i++) {
         if (status)
