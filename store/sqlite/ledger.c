@@ -286,15 +286,17 @@ static int write_chains(struct db_conn *conn, struct store_append *request)
     return rc < 0 ? rc : write_blocks(conn, request, &chains);
 }
 
-/* After the COMMIT, in a turn of its own. */
+/* After the COMMIT, in a turn of its own: by then another owner may have gone on. */
 static int read_back(struct db_conn *conn, struct op *op)
 {
     struct store_append *request = (struct store_append *)op->request;
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT shard, epoch, batch, size, frontier FROM shards WHERE shard = ?1");
     sqlite3_bind_int64(stmt, 1, request->head.shard);
-    if (db_step(stmt) != 1 || shard_head_read(stmt, &request->req, &request->committed) < 0)
-        return -ESTALE; /* committed, but nothing may be signed: the caller must look */
-    return 0;
+    const struct shard_head *head = &request->head, *committed = &request->committed;
+    if (db_step(stmt) == 1 && shard_head_read(stmt, &request->req, &request->committed) == 0 &&
+        committed->epoch == head->epoch && committed->batch == head->batch + 1)
+        return 0;
+    return -ESTALE; /* committed, but nothing may be signed: the caller must look */
 }
 
 int append_run(struct db_conn *conn, struct op *op)
