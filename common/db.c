@@ -48,7 +48,11 @@ static void configure(void)
 {
     /* Counting its memory costs SQLite a lock at each allocation; nobody asks. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    db_checksum_register();
+    /* SQLite keeps its address: one for the life of the process. */
+    static struct db_vfs *gather;
+    if (db_vfs_new(NULL, &gather) < 0)
+        abort();
+    db_checksum_register(db_vfs_name(gather));
 }
 
 static int set_up(sqlite3 *handle, const struct db_options *options, struct error *err)
@@ -151,16 +155,14 @@ static int start_thread(struct db *db)
     return -rc;
 }
 
-static int open_handle(const struct db_options *options, sqlite3 **ret, struct error *err)
+static int open_handle(const struct db_options *options, const char *vfs, sqlite3 **ret, struct error *err)
 {
-    static pthread_once_t configured = PTHREAD_ONCE_INIT;
     int status = options->vfs ? 0 : create_file(options->path, err);
     if (status)
         return status;
-    pthread_once(&configured, configure);
     sqlite3 *handle = NULL;
-    int rc = sqlite3_open_v2(options->path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                             options->vfs ? options->vfs : DB_CHECKSUM_VFS);
+    int rc =
+        sqlite3_open_v2(options->path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs);
     int version = 0;
     int reserved = DB_CHECKSUM_SIZE; /* takes effect in a file that is made now */
     if (rc == SQLITE_OK)
@@ -181,11 +183,20 @@ static int open_handle(const struct db_options *options, sqlite3 **ret, struct e
 
 int db_open(const struct db_options *options, struct db **ret, struct error *err)
 {
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
     sqlite3 *handle = NULL;
-    int status = open_handle(options, &handle, err);
+    struct db_vfs *vfs = NULL;
+    pthread_once(&configured, configure);
+    int status = options->vfs && options->sync ? db_vfs_new(options->vfs, &vfs) : 0;
     if (status)
+        return error_set(err, status, "%s: there is no VFS %s", options->path, options->vfs);
+    status = open_handle(options, vfs ? db_vfs_name(vfs) : options->vfs ? options->vfs : DB_CHECKSUM_VFS, &handle, err);
+    if (status) {
+        db_vfs_free(vfs);
         return status;
+    }
     struct db *db = xcalloc(1, sizeof(*db));
+    db->vfs = vfs;
     db_conn_init(&db->conn, handle);
     sqlite3_wal_hook(handle, on_commit, &db->conn);
     db->checkpoint_at = DB_WAL_PAGES;
@@ -195,6 +206,7 @@ int db_open(const struct db_options *options, struct db **ret, struct error *err
     if (status) {
         db_conn_done(&db->conn);
         sqlite3_close(handle);
+        db_vfs_free(vfs);
         free(db);
         return error_set(err, status, "%s: cannot start the database thread: %s", options->path, error_text(status));
     }
@@ -211,6 +223,7 @@ void db_close(struct db *db)
     sqlite3 *handle = db->conn.handle;
     db_conn_done(&db->conn);
     sqlite3_close(handle);
+    db_vfs_free(db->vfs);
     sem_destroy(&db->wake);
     pthread_mutex_destroy(&db->ports_lock);
     free(db);

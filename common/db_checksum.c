@@ -233,7 +233,7 @@ static int vfs_error(sqlite3_vfs *vfs, int cap, char *ret)
     return lower_vfs(vfs)->xGetLastError(lower_vfs(vfs), cap, ret);
 }
 
-void db_checksum_register(void)
+void db_checksum_register(const char *below)
 {
     /* SQLite keeps its address: registered once, for the life of the process. */
     static sqlite3_vfs vfs = {.iVersion = 1,
@@ -247,7 +247,7 @@ void db_checksum_register(void)
                               .xSleep = vfs_sleep,
                               .xCurrentTime = vfs_time,
                               .xGetLastError = vfs_error};
-    sqlite3_vfs *lower = sqlite3_vfs_find(NULL);
+    sqlite3_vfs *lower = sqlite3_vfs_find(below);
     vfs.pAppData = lower;
     vfs.mxPathname = lower->mxPathname;
     vfs.szOsFile = (int)sizeof(struct checked_file) + lower->szOsFile;

@@ -4,6 +4,7 @@
 #define TAI_COMMON_DB_INTERNAL_H
 
 #include "common/db.h"
+#include "common/db_vfs.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -53,6 +54,7 @@ struct db_port {
 
 struct db {
     struct db_conn conn;
+    struct db_vfs *vfs; /* over the one that was asked for, or NULL */
     pthread_t thread;
     _Atomic(struct db_job *) intake; /* submitted, newest first; &asleep while the thread waits for work */
     sem_t wake;
@@ -75,10 +77,10 @@ int db_exec(struct db_conn *conn, const char *sql); /* a literal: BEGIN, COMMIT,
 int db_code(sqlite3 *handle, int rc);               /* SQLite's code as -errno; aborts where going on would lose data */
 _Noreturn void db_fatal(sqlite3 *handle, const char *doing);
 
-/* db_checksum.c: the VFS over the default one, for databases made with DB_CHECKSUM_SIZE reserved bytes a page */
+/* db_checksum.c: a VFS over the one named, for databases made with DB_CHECKSUM_SIZE reserved bytes a page */
 #define DB_CHECKSUM_VFS "tai-checksum"
 enum { DB_CHECKSUM_SIZE = 8 };
-void db_checksum_register(void); /* once in a process, before the first use */
+void db_checksum_register(const char *below); /* once in a process, before the first use */
 
 /* db_thread.c */
 void *db_thread(void *db);
