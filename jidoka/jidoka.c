@@ -40,6 +40,14 @@ static void on_store(evutil_socket_t fd, short what, void *ctx)
     store_dispatch(((struct jidoka *)ctx)->store);
 }
 
+/* A backend that has reconnected delivers again what is still held here, and so more than was asked for. None of what
+ * follows may overtake it: the tick subscribes anew, and all comes again in order. */
+static void resubscribe(struct partition *p)
+{
+    kanban_unsubscribe(p->jidoka->kanban, p->id);
+    p->subscribed = false;
+}
+
 static void on_delivery(void *ctx, struct kanban_delivery *delivery)
 {
     struct jidoka *jidoka = ctx;
@@ -47,6 +55,7 @@ static void on_delivery(void *ctx, struct kanban_delivery *delivery)
     uint32_t prefetch = (uint32_t)jidoka->config->prefetch;
     if (p->state == PARTITION_UNOWNED || p->delivery_count == prefetch) {
         kanban_abandon(jidoka->kanban, delivery);
+        resubscribe(p);
         return;
     }
     p->deliveries[(p->delivery_head + p->delivery_count++) % prefetch] = delivery;
