@@ -271,13 +271,15 @@ class Crew:
         return [status for client in self.clients for status in client.careless]
 
 
-def hurt(service, rng):
+KINDS = ("supervisor", "both", "both", "term", "stall", "worker", "worker", "stopped")
+
+
+def hurt(service, rng, kinds):
     """One random fault; returns (its name, seconds until it served again)."""
     began = time.monotonic()
-    kinds = ["supervisor", "both", "both", "term", "stall"]
-    if service.crashes < SUPERVISED_CRASHES:
-        kinds += ["worker", "worker", "stopped"]
     kind = rng.choice(kinds)
+    if kind in ("worker", "stopped") and service.crashes >= SUPERVISED_CRASHES:
+        kind = "both"
     if kind in ("worker", "stopped"):
         service.kill_worker(kind == "stopped")
     elif kind == "stall":
@@ -350,34 +352,37 @@ def read_rows(path, bad):
         connection.close()
 
 
-def check(service, history, violations, quota_limit=None, timeout=60):
-    """Heals, drains, dumps, stops and checks everything; the service has ended afterwards."""
-    deadline = time.monotonic() + timeout
+def dump(service, history, bad, deadline):
+    """Heals, drains, dumps and stops: what the checker wants to know."""
     export = os.path.join(service.data, "export.tai")
-    totals, governors = None, []
+    service.serving(max(1.0, deadline - time.monotonic()))
+    close_refunds(service, history, deadline)
+    if not drained(service, deadline):
+        bad(f"not drained: {json.dumps(service.totals())}")
+    found = {"totals": service.totals(), "governors": governors_of(service)}
+    vkey = service.get("/v1/ledger/vkey")[1].strip()
+    done = service.cli("receipt", "export", "-o", export)
+    verified = service.cli("receipt", "verify", export, "--vkey", vkey)
+    if done.returncode or verified.returncode:
+        bad(f"export or verify failed: {done.stderr} {verified.stdout} {verified.stderr}")
+    code = service.stop(30)
+    if code:
+        bad(f"exit code {code} after SIGTERM")
+    found["rows"] = read_rows(os.path.join(service.data, "tai.db"), bad)
+    return found, checker.read_export(export) if not done.returncode else []
+
+
+def check(service, history, violations, quota_limit=None, timeout=60):
+    """Everything; the service has ended afterwards. From one that does not come up there is nothing to be had."""
+    found, receipts = {}, []
     try:
-        service.serving(timeout)
-        close_refunds(service, history, deadline)
-        if not drained(service, deadline):
-            violations.add(f"not drained: {json.dumps(service.totals())}")
-        totals, governors = service.totals(), governors_of(service)
-        vkey = service.get("/v1/ledger/vkey")[1].strip()
-        done = service.cli("receipt", "export", "-o", export)
-        verified = service.cli("receipt", "verify", export, "--vkey", vkey)
-        if done.returncode or verified.returncode:
-            violations.add(f"export or verify failed: {done.stderr} {verified.stdout} {verified.stderr}")
-        code = service.stop(30)
-        if code:
-            violations.add(f"exit code {code} after SIGTERM")
-        rows = read_rows(os.path.join(service.data, "tai.db"), violations.add)
-        checker.check(history, checker.read_export(export), violations, totals, governors, rows, quota_limit)
+        found, receipts = dump(service, history, violations.add, time.monotonic() + timeout)
     except (OSError, RuntimeError, ValueError, KeyError, http.client.HTTPException, sqlite3.Error,
             subprocess.TimeoutExpired) as error:
         violations.add(f"the end was not reached: {error!r}")
-    finally:
-        if service.process.poll() is None:
-            service.kill()
-    return violations
+    if service.process and service.process.poll() is None:
+        service.kill()
+    return checker.check(history, receipts, violations, **found, quota_limit=quota_limit)
 
 
 @dataclasses.dataclass
@@ -393,6 +398,7 @@ class Trial:
     between: tuple = (0.02, 0.3)    # seconds of load before each fault
     timeout: float = 60             # to heal and drain
     show: int = 20                  # violations printed
+    kinds: tuple = KINDS
 
     def run(self):
         """Fills violations, faults, slowest, outcomes, checkpoints."""
@@ -417,7 +423,7 @@ class Trial:
         with crew:
             for _ in range(self.cycles):
                 time.sleep(rng.uniform(*self.between))
-                kind, took = hurt(self.service, rng)
+                kind, took = hurt(self.service, rng, self.kinds)
                 self.faults[kind] = self.faults.get(kind, 0) + 1
                 self.slowest = max(self.slowest, took)
             time.sleep(self.between[1])

@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+"""The history checker is itself checked: planted.py TAI-CHAOS [--seed S] [BUG…]
+
+Each planted bug runs in real processes under load and faults, until the checker says so; one that it does not notice within
+ROUNDS data sets fails the test, and so does a run without a bug that is said to have one."""
+import argparse
+import dataclasses
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import harness  # noqa: E402
+
+ROUNDS = 6
+
+
+@dataclasses.dataclass
+class Bug:
+    """What must be said of it; how it is provoked."""
+    says: str
+    cycles: int = 4
+    env: dict = dataclasses.field(default_factory=dict)
+    load: dict = dataclasses.field(default_factory=dict)
+
+
+FULL = {"TAI_CHAOS_VFS": "volatile", "TAI_CHAOS_FULL": "40"}
+BUGS = {
+    "early_202": Bug("answered 202, no ending", cycles=6),
+    "publish_lost": Bug("answered 202, no ending", cycles=1),
+    "nack_as_ack": Bug("answered 202, no ending", cycles=3, env=FULL),
+    "tenant_swapped": Bug("nobody sent it", cycles=1),
+    "frames_reordered": Bug("decided before it", cycles=1, load={"entitlements": 1, "tenants": 1, "pause": 0.002}),
+    "settle_early": Bug("answered 202, no ending"),
+    "drain_forgets": Bug("answered 202, no ending", env={"TAI_CHAOS_SLOW": "60"}),
+    "dedupe_skipped": Bug("2 endings", cycles=1),
+    "commit_rolled_back": Bug("answered 202, no ending", cycles=1),
+    "outcome_dropped": Bug("no ending|no receipt", cycles=1),
+    "outcomes_swapped": Bug("not drained|nobody sent it|is in chain", cycles=1),
+    "row_dropped": Bug("has no row", cycles=1),
+    "governor_lost": Bug("its receipts say"),
+    "counter_wrong": Bug("taken and requeued", cycles=1),
+    "quota_ignored": Bug("its quota is", cycles=1, load={"entitlements": 1, "tenants": 2, "renew": 100000}),
+    "receipt_twice": Bug("stands in the log twice|2 endings", cycles=1),
+    "previous_foreign": Bug("previous_hash is not", cycles=1),
+    "seq_skipped": Bug(r"seq \d+ after|not drained", cycles=1),
+    "checkpoint_early": Bug("a checkpoint of size|the checkpoint of size|not drained"),
+}
+
+
+def trial(binary, seed, bug=None, plan=Bug("")):
+    env = {**plan.env, **({"TAI_CHAOS_BUG": bug} if bug else {})}
+    load = harness.Load(**{"clients": 4, "pause": 0.004, "sizes": (1, 1, 5, 30), "refund": 0.005, **plan.load})
+    run = harness.Trial(binary, seed, plan.cycles, env=env, load=load)
+    if bug:     # what does not come to rest need not be waited for long
+        run.config += "shutdown:\n  timeout: 500ms\n"
+        run.timeout, run.show = 2, 0
+    return run.run()
+
+
+def caught(binary, seed, bug, plan):
+    """In which round and by what, or None."""
+    others = []
+    for number in range(1, ROUNDS + 1):
+        run = trial(binary, seed + number, bug, plan)
+        run.forget()
+        for text in run.violations:
+            if re.search(plan.says, text):
+                return number, text, len(run.violations)
+        others += run.violations[:3]
+    print(f"  said instead: {others}")
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tai_chaos")
+    parser.add_argument("bugs", nargs="*")
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
+    options = parser.parse_args()
+    harness.adopt_orphans()
+    print(f"seed {options.seed}", flush=True)
+    bad = 0
+    for name, env in (("no bug", {}), ("no bug, disk full now and then", FULL)):
+        control = trial(options.tai_chaos, options.seed, plan=Bug("", env=env))
+        print(f"{'ok    ' if not control.violations else 'FAILED'} {name}: {control.summary()}", flush=True)
+        bad += bool(control.violations)
+        control.forget()
+    for bug in options.bugs or BUGS:
+        began = time.monotonic()
+        found = caught(options.tai_chaos, options.seed, bug, BUGS[bug])
+        took = time.monotonic() - began
+        if found:
+            print(f"ok     {bug}: caught in round {found[0]} ({found[2]} violations, {took:.1f} s), as: {found[1]}", flush=True)
+        else:
+            bad += 1
+            print(f"FAILED {bug}: not caught in {ROUNDS} rounds ({took:.1f} s)", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
