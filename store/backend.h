@@ -3,7 +3,7 @@
 #ifndef TAI_STORE_BACKEND_H
 #define TAI_STORE_BACKEND_H
 
-#include "store/store.h"
+#include "store/triage.h"
 
 struct store_link; /* one thread's connection */
 
@@ -16,6 +16,7 @@ struct store_backend_ops {
     /* done(request, -EINVAL) from a later dispatch, nothing else */
     void (*refuse)(struct store_link *link, struct store_request *request);
     void (*on_outcomes)(struct store_link *link, void (*wake)(void *ctx), void *ctx);
+    void (*on_commands)(struct store_link *link, void (*wake)(void *ctx), void *ctx);
     void (*lease)(struct store_link *, struct store_lease *);
     void (*load)(struct store_link *, struct store_load *);
     void (*lookup)(struct store_link *, struct store_lookup *);
@@ -31,6 +32,11 @@ struct store_backend_ops {
     void (*receipt)(struct store_link *, struct store_receipt *);
     void (*receipts)(struct store_link *, struct store_receipts *);
     void (*governors)(struct store_link *, struct store_governors *);
+    void (*deadletter)(struct store_link *, struct store_deadletter *);
+    void (*deadletters)(struct store_link *, struct store_deadletters *);
+    void (*command_add)(struct store_link *, struct store_command_add *);
+    void (*command)(struct store_link *, struct store_command *);
+    void (*commands)(struct store_link *, struct store_commands *);
     void (*totals)(struct store_link *, struct store_totals *);
     void (*fix)(struct store_link *, struct store_fix *);
     void (*sweep)(struct store_link *, struct store_sweep *);

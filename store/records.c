@@ -16,6 +16,12 @@ const char *const signal_status_names[SIGNAL_STATUS_COUNT] = {[SIGNAL_WAITING] =
                                                               [SIGNAL_REFUSED] = "refused",
                                                               [SIGNAL_DEADLETTERED] = "deadlettered"};
 
+const char *const deadletter_class_names[CLASS_COUNT] = {[CLASS_TENANT] = "tenant",
+                                                         [CLASS_DESTINATION] = "destination",
+                                                         [CLASS_PIPELINE] = "pipeline",
+                                                         [CLASS_POLICY] = "policy",
+                                                         [CLASS_POISON] = "poison"};
+
 const char *const governor_state_names[GOVERNOR_STATE_COUNT] = {[GOVERNOR_BOOT] = "boot",
                                                                 [GOVERNOR_ACTIVE] = "active",
                                                                 [GOVERNOR_ACTION_PENDING] = "action_pending",
@@ -129,6 +135,11 @@ void governor_record_copy(struct governor_record *ret, const struct governor_rec
     }
     ret->sku_id = record->sku_id ? xstrdup(record->sku_id) : NULL;
     ret->policy_state = record->policy_state ? xstrdup(record->policy_state) : NULL;
+}
+
+uint32_t partition_of(struct span tenant_id, struct span entitlement_id, uint32_t partitions)
+{
+    return (uint32_t)(hash_pair(tenant_id, entitlement_id) % partitions);
 }
 
 uint32_t shard_of(struct span tenant_id, uint32_t shards)

@@ -129,6 +129,24 @@ void governor_record_done(struct governor_record *record);
 /* Copies, duplicating what is owned. */
 void governor_record_copy(struct governor_record *ret, const struct governor_record *record);
 
+/* Whose a dead letter is to mend. */
+enum deadletter_class {
+    CLASS_TENANT,      /* the publisher: id_conflict, wait_expired */
+    CLASS_DESTINATION, /* what an action calls: failed actions, governor_halted by the breaker, deferral_limit */
+    CLASS_PIPELINE,    /* this system: overflow, too_old, unparseable, corrupt */
+    CLASS_POLICY,      /* a decision: governor_halted by an operator, halted_in_action */
+    CLASS_POISON,      /* it ended the worker: poison */
+    CLASS_COUNT
+};
+extern const char *const deadletter_class_names[CLASS_COUNT];
+
+/* Goes with a signal row that becomes deadlettered or failed: opens an entry of triage. */
+struct deadletter_change {
+    char id[UUID_TEXT + 1]; /* receipt_id of the receipt that ends the signal */
+    enum deadletter_class class;
+    enum governor_state state; /* the governor's when it ended; GOVERNOR_STATE_COUNT: there was none */
+};
+
 /* A receipt to be. text: canonical JSON (RFC 8785) of every receipt field except chain, previous_hash, receipt_id and
  * seq, which andon adds. */
 struct outcome {
@@ -136,7 +154,6 @@ struct outcome {
     uint64_t number;       /* per (partition, shard), from 1, without gaps */
     struct span tenant_id; /* empty: the chain _system */
     struct span text;
-    struct span alert; /* canonical JSON of an alert raised with it, or empty */
 };
 
 /* A receipt as stored. */
@@ -156,6 +173,8 @@ struct receipt {
 
 /* shard = hash(tenant_id) mod shards; _system is shard 0's. */
 uint32_t shard_of(struct span tenant_id, uint32_t shards);
+/* partition = hash(tenant_id, entitlement_id) mod partitions. */
+uint32_t partition_of(struct span tenant_id, struct span entitlement_id, uint32_t partitions);
 /* receipt_id: UUIDv5 of "partition/shard/number" (decimal) in the namespace 7d6b3c9e-5f0a-4c1e-9b1d-2e8f4a6c0d35. */
 void receipt_id_of(struct hasher *hasher, uint32_t partition, uint32_t shard, uint64_t number, char ret[UUID_TEXT + 1]);
 

@@ -50,6 +50,11 @@ void store_on_outcomes(struct store *store, void (*wake)(void *ctx), void *ctx)
     store->ops->on_outcomes(store->link, wake, ctx);
 }
 
+void store_on_commands(struct store *store, void (*wake)(void *ctx), void *ctx)
+{
+    store->ops->on_commands(store->link, wake, ctx);
+}
+
 /* Each check returns what is wrong, or NULL. */
 static const char *const ids = "an id is empty or longer than STORE_ID_MAX";
 static const char *const numbers = "a number is outside its bounds";
@@ -105,6 +110,24 @@ static const char *check_row(const struct signal_row *row)
     return NULL;
 }
 
+static bool good_uuid(const char text[UUID_TEXT + 1])
+{
+    return strnlen(text, UUID_TEXT + 1) == UUID_TEXT;
+}
+
+static const char *check_deadletter(const struct signal_change *change)
+{
+    const struct deadletter_change *deadletter = change->deadletter;
+    if (!deadletter)
+        return NULL;
+    if (change->row.status != SIGNAL_DEADLETTERED && change->row.status != SIGNAL_FAILED)
+        return "only what is deadlettered or failed becomes a dead letter";
+    if (!good_uuid(deadletter->id))
+        return ids;
+    return (unsigned)deadletter->class >= CLASS_COUNT || (unsigned)deadletter->state > GOVERNOR_STATE_COUNT ? numbers
+                                                                                                            : NULL;
+}
+
 static const char *check_signals(const struct store_commit *request)
 {
     for (size_t i = 0; i < request->signal_count; i++) {
@@ -116,6 +139,9 @@ static const char *check_signals(const struct store_commit *request)
             return "a waiting or acting row needs a line";
         if (row->due_ms < 0)
             return numbers;
+        wrong = check_deadletter(&request->signals[i]);
+        if (wrong)
+            return wrong;
     }
     return NULL;
 }
@@ -148,11 +174,64 @@ static const char *check_outcomes(const struct store_commit *request)
         const struct outcome *outcome = &request->outcomes[i];
         if (request->outcome_shards[i] >= STORE_SHARDS_MAX || outcome->number == 0 || outcome->number > INT64_MAX - 1)
             return numbers;
-        if (outcome->tenant_id.len > STORE_ID_MAX || outcome->text.len > STORE_TEXT_MAX ||
-            outcome->alert.len > STORE_TEXT_MAX)
+        if (outcome->tenant_id.len > STORE_ID_MAX || outcome->text.len > STORE_TEXT_MAX)
             return texts;
     }
     return NULL;
+}
+
+static bool good_command_id(struct span id)
+{
+    return id.len > 0 && id.len <= COMMAND_ID_MAX;
+}
+
+static const char *check_command_ends(const struct store_commit *request)
+{
+    for (size_t i = 0; i < request->command_count; i++) {
+        const struct command_change *change = &request->commands[i];
+        if (!good_command_id(change->id) || (change->resolves[0] && !good_uuid(change->resolves)))
+            return ids;
+        if (change->status != COMMAND_APPLIED && change->status != COMMAND_REJECTED)
+            return numbers;
+        if (change->reason.len > STORE_REASON_MAX)
+            return texts;
+    }
+    if ((request->attempt_begins && !good_identity(request->attempt_begins)) ||
+        (request->attempt_finishes && !good_identity(request->attempt_finishes)))
+        return ids;
+    return NULL;
+}
+
+static const char *check_command(const struct command *command)
+{
+    bool names_deadletter = command->kind == COMMAND_REQUEUE || command->kind == COMMAND_DISCARD;
+    if (!good_command_id(command->id) || !good_key(command->tenant_id, command->entitlement_id) ||
+        !(names_deadletter ? good_uuid(command->deadletter_id) : !command->deadletter_id[0]))
+        return ids;
+    if ((unsigned)command->kind >= COMMAND_KIND_COUNT || command->partition >= STORE_PARTITIONS_MAX)
+        return numbers;
+    if (command->operator.len == 0 || command->operator.len> COMMAND_OPERATOR_MAX || command->args.len<2 ||
+        command->args.len> COMMAND_ARGS_MAX || command->envelope.len> STORE_TEXT_MAX ||
+        command->bytes.len> STORE_TEXT_MAX)
+        return texts;
+    return (command->bytes.len > 0) != (command->envelope.len > 0) ||
+                   (command->bytes.len && command->kind != COMMAND_REQUEUE)
+               ? "only a requeue brings an edited signal, with its envelope"
+               : NULL;
+}
+
+static const char *check_deadletters(const struct store_deadletters *request)
+{
+    if (request->class < -1 || request->class >= CLASS_COUNT || request->after > INT64_MAX)
+        return numbers;
+    return request->limit == 0 || request->limit > STORE_LIMIT_MAX ? limits : NULL;
+}
+
+static const char *check_commands(const struct store_commands *request)
+{
+    if (request->partition >= STORE_PARTITIONS_MAX)
+        return numbers;
+    return request->limit == 0 || request->limit > STORE_LIMIT_MAX ? limits : NULL;
 }
 
 static const char *check_commit(const struct store_commit *request)
@@ -169,6 +248,8 @@ static const char *check_commit(const struct store_commit *request)
     const char *wrong = check_signals(request);
     if (!wrong)
         wrong = check_governors(request);
+    if (!wrong)
+        wrong = check_command_ends(request);
     return wrong ? wrong : check_outcomes(request);
 }
 
@@ -240,6 +321,11 @@ REQUEST(signal, good_id(request->tenant_id) && good_id(request->id) ? NULL : ids
 REQUEST(receipt, memchr(request->receipt_id, 0, sizeof(request->receipt_id)) ? NULL : ids)
 REQUEST(receipts, request->shard < STORE_SHARDS_MAX ? check_page(request->limit, 1000) : numbers)
 REQUEST(governors, check_page(request->limit, STORE_LIMIT_MAX))
+REQUEST(deadletter, NULL)
+REQUEST(deadletters, check_deadletters(request))
+REQUEST(command_add, check_command(&request->command))
+REQUEST(command, good_command_id(request->id) ? NULL : ids)
+REQUEST(commands, check_commands(request))
 REQUEST(totals, NULL)
 REQUEST(fix, request->name && request->value <= INT64_MAX ? NULL : numbers)
 REQUEST(sweep, check_page(request->limit, INT32_MAX))

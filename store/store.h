@@ -54,7 +54,10 @@ struct lease {
     bool claimed;     /* by this very request: everything cached of this partition is stale */
     uint64_t taken, requeued, ended, duplicates, waiting, acting, governors; /* counters of the partition row */
     uint64_t next_line;                                                      /* next waiting-row order number */
-    uint64_t outcomes_open; /* outcomes not yet receipted, all shards */
+    uint64_t outcomes_open;            /* outcomes not yet receipted, all shards */
+    uint64_t deadletters[CLASS_COUNT]; /* open */
+    uint64_t missing; /* sequences at or below `confirmed` that were neither taken nor void: frames that were lost */
+    bool commands;    /* some are pending */
 };
 
 /* Heartbeat: renews what this worker holds, gives back `release` cleanly, takes free or expired ones up to ⌈P/W⌉ of
@@ -71,7 +74,8 @@ struct store_lease {
     /* out */
     struct lease *leases; /* in order of partition */
     uint32_t lease_count;
-    uint32_t share; /* ⌈P/W⌉ */
+    uint32_t share;       /* ⌈P/W⌉ */
+    uint64_t deadletters; /* open in all partitions, whoever holds them */
 };
 void store_lease(struct store *store, struct store_lease *request);
 
@@ -102,6 +106,7 @@ struct lookup_signal {
     bool conflict_known;       /* out: found, other bytes, and that conflict has its row already */
     bool redrivable;           /* out, redrive > 0: ending redrive-1 is deadlettered or failed */
     enum signal_status status; /* out, if found */
+    uint32_t attempts;         /* out, if asked for: those begun and not finished */
 };
 struct lookup_governor {
     struct span tenant_id, entitlement_id; /* in */
@@ -116,6 +121,7 @@ struct store_lookup {
     size_t signal_count;
     struct lookup_governor *governors;
     size_t governor_count;
+    bool attempts;            /* in: tell the attempts as well */
     uint64_t governors_total; /* out: over all partitions */
 };
 void store_lookup(struct store *store, struct store_lookup *request);
@@ -159,13 +165,15 @@ void store_due(struct store *store, struct store_due *request);
 struct signal_change {
     bool insert;
     struct signal_row row;
+    const struct deadletter_change *deadletter; /* NULL: none is opened */
 };
 struct governor_change {
     struct span tenant_id, entitlement_id;
     bool insert;
     const struct governor_record *record;
 };
-struct intake_range { /* sequences of one boot taken by this batch: first..last, contiguous */
+struct command_change;
+struct intake_range { /* sequences of one boot taken by this batch, or told void: first..last, contiguous */
     char boot[17];
     uint64_t first, last;
     uint64_t confirmed; /* highest `confirmed` seen in these frames */
@@ -191,6 +199,11 @@ struct store_commit {
     size_t outcome_count;
     struct intake_range *intake;
     size_t intake_count;
+    const struct command_change *commands; /* ends of commands (triage.h) */
+    size_t command_count;
+    /* Where a signal may end the process: an attempt is begun in a commit of its own and finished by the commit that
+     * carries it out. NULL: none. A commit that settles forgets all attempts of its partition. */
+    const struct identity *attempt_begins, *attempt_finishes;
 };
 void store_commit(struct store *store, struct store_commit *request);
 
@@ -334,6 +347,8 @@ struct store_totals {
     struct store_request req;
     uint64_t taken, requeued, ended, duplicates, waiting, acting, governors, outcomes_open, receipts, chains;
     uint64_t governors_in[GOVERNOR_STATE_COUNT];
+    uint64_t deadletters[CLASS_COUNT]; /* open */
+    uint64_t missing;                  /* as in struct lease */
 };
 void store_totals(struct store *store, struct store_totals *request);
 
@@ -348,8 +363,8 @@ struct store_fix {
 };
 void store_fix(struct store *store, struct store_fix *request);
 
-/* Deletes ended signal rows that changed before cutoff_ms, walking the table a slice at a time; rows that keep bytes
- * (deadlettered, failed) stay. */
+/* Deletes ended signal rows that changed before cutoff_ms, walking the table a slice at a time; those that keep bytes
+ * (open dead letters) stay. Deletes ended commands of that age as well. */
 struct store_sweep {
     struct store_request req;
     int64_t cutoff_ms;

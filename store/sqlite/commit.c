@@ -101,5 +101,11 @@ int commit_run(struct db_conn *conn, struct op *op)
         rc = outcomes_write(conn, request);
     if (rc == 0)
         rc = intake_write(conn, request);
+    if (rc == 0)
+        rc = deadletters_write(conn, request);
+    if (rc == 0 && request->command_count)
+        rc = commands_write(conn, request);
+    if (rc == 0 && (request->attempt_begins || request->attempt_finishes || request->settles))
+        rc = attempts_write(conn, request);
     return rc;
 }

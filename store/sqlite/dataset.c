@@ -62,15 +62,15 @@ int sweep_run(struct db_conn *conn, struct op *op)
     int rc = slice_end(conn, request, at, &end);
     if (rc < 0)
         return rc;
-    /* 2 executed, 4 denied, 5 refused: the endings without bytes */
+    /* 2 executed, 4 denied, 5 refused; 3 failed, 6 deadlettered: open dead letters as long as they have bytes */
     sqlite3_stmt *stmt =
         rc ? db_stmt(conn,
                      "DELETE FROM signals WHERE (id, tenant, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
                      " AND (id, tenant, entitlement, redrive, conflict) <= (?6, ?7, ?8, ?9, ?10)"
-                     " AND changed_at < ?11 AND status IN (2, 4, 5)")
+                     " AND changed_at < ?11 AND (status IN (2, 4, 5) OR status IN (3, 6) AND bytes IS NULL)")
            : db_stmt(conn,
                      "DELETE FROM signals WHERE (id, tenant, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
-                     " AND changed_at < ?11 AND status IN (2, 4, 5)");
+                     " AND changed_at < ?11 AND (status IN (2, 4, 5) OR status IN (3, 6) AND bytes IS NULL)");
     bind_at(stmt, 1, at);
     if (rc)
         bind_at(stmt, 6, &end);
@@ -79,6 +79,13 @@ int sweep_run(struct db_conn *conn, struct op *op)
     if (rc < 0)
         return rc;
     request->deleted = (uint64_t)sqlite3_changes(db_handle(conn));
-    *at = end; /* empty behind the last row: from the first again */
-    return 0;
+    sqlite3_stmt *commands =
+        db_stmt(conn, "DELETE FROM commands WHERE number IN (SELECT number FROM commands INDEXED BY commands_ended"
+                      " WHERE status <> 0 AND created_at < ?1 LIMIT ?2)");
+    sqlite3_bind_int64(commands, 1, request->cutoff_ms);
+    sqlite3_bind_int64(commands, 2, request->limit);
+    rc = db_run(commands);
+    if (rc == 0)
+        *at = end; /* empty behind the last row: from the first again */
+    return rc;
 }

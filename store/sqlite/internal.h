@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-enum { OUTCOMES_CHANNEL = 31, ORDER_BITS = 48, RECEIPT_BLOCK = 1000, CHAIN_BLOCK = 100 };
+enum { OUTCOMES_CHANNEL = 31, COMMANDS_CHANNEL = 30, ORDER_BITS = 48, RECEIPT_BLOCK = 1000, CHAIN_BLOCK = 100 };
 
 /* A statement costs more than a row: hot ones take ROWS rows at once. X16("(?,?)") are their parameters. The last rows
  * of a batch go through a second form, which leaves out those with NULL first; padding it is cheaper than one by one.
@@ -157,6 +157,12 @@ must_check int signals_write(struct db_conn *conn, struct store_commit *request)
 void governor_read(struct row *row, struct governor_record *ret);
 must_check int governors_write(struct db_conn *conn, struct store_commit *request);
 
+/* Frames of a boot at or below `confirmed` that no range accounts for; summed over FROM INTAKE_BOOTS, b. */
+#define INTAKE_BOOTS "(SELECT partition, boot, max(confirmed) AS confirmed FROM intake GROUP BY partition, boot) b"
+#define MISSING_FRAMES                                                                                                 \
+    "coalesce(sum(b.confirmed - (SELECT coalesce(sum(min(i.last, b.confirmed) - i.first + 1), 0) FROM intake i"        \
+    " WHERE i.partition = b.partition AND i.boot = b.boot AND i.first <= b.confirmed)), 0)"
+
 /* the requests */
 op_run lease_run, shards_run;                       /* lease.c */
 must_check int leases_forget(struct db_conn *conn); /* nobody holds a lease any more: whoever did died with it */
@@ -171,6 +177,20 @@ bool receipt_id_parse(const char text[UUID_TEXT + 1], uint8_t ret[16]);
 /* outcomes.c: the part of a commit, and of an append. */
 must_check int outcomes_write(struct db_conn *conn, struct store_commit *request);
 must_check int outcomes_consume(struct db_conn *conn, struct store_append *request);
+/* triage.c */
+op_run deadletter_run, deadletters_run;
+must_check int deadletters_write(struct db_conn *conn, struct store_commit *request);
+/* The open dead letter of that id, with its bytes: 1, or 0 if there is none. */
+must_check int deadletter_find(struct db_conn *conn, struct store_request *request, const uint8_t id[16],
+                               struct deadletter *ret);
+must_check int deadletter_close(struct db_conn *conn, struct store_commit *request, const char *id);
+void receipt_id_format(const uint8_t uuid[16], char ret[UUID_TEXT + 1]);
+/* commands.c */
+op_run command_add_run, command_run, commands_run;
+must_check int commands_write(struct db_conn *conn, struct store_commit *request);
+/* attempts.c */
+must_check int attempts_write(struct db_conn *conn, const struct store_commit *request);
+must_check int attempts_read(struct db_conn *conn, struct store_lookup *request);
 op_run signal_run, governors_run, totals_run; /* query.c */
 op_run fix_run, sweep_run;                    /* dataset.c */
 

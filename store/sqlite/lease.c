@@ -201,8 +201,31 @@ static int read_lease(sqlite3_stmt *stmt, struct heartbeat *beat, struct lease *
     ret->acting = row_count(&row);
     ret->governors = row_count(&row);
     ret->outcomes_open = row_count(&row);
+    ret->missing = row_count(&row);
+    ret->commands = row_int(&row, 0, 1);
     ret->claimed = beat->claimed[ret->partition];
     return row_check(&row, beat->request);
+}
+
+/* Those of the partitions held, by class; and all together. */
+static int count_deadletters(struct db_conn *conn, struct store_lease *request)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT partition, class, open FROM deadletter_counts");
+    int rc;
+    request->deadletters = 0;
+    while ((rc = db_step(stmt)) == 1) {
+        struct row row = row_of(stmt, NULL);
+        uint32_t partition = (uint32_t)row_int(&row, 0, STORE_PARTITIONS_MAX - 1);
+        int64_t class = row_int(&row, 0, CLASS_COUNT - 1);
+        uint64_t open = row_count(&row);
+        if ((rc = row_check(&row, &request->req)) < 0)
+            return rc;
+        request->deadletters += open;
+        for (uint32_t i = 0; i < request->lease_count; i++)
+            if (request->leases[i].partition == partition)
+                request->leases[i].deadletters[class] = open;
+    }
+    return rc;
 }
 
 int lease_run(struct db_conn *conn, struct op *op)
@@ -226,7 +249,10 @@ int lease_run(struct db_conn *conn, struct op *op)
         "SELECT partition, epoch, batch, crashes, clock, next_line, taken, requeued, ended, duplicates, waiting,"
         " acting, governors, (SELECT coalesce(sum(n.next - 1 - coalesce(c.receipted, 0)), 0) FROM outcome_numbers n"
         " LEFT JOIN outcome_cursors c ON c.shard = n.shard AND c.partition = n.partition"
-        " WHERE n.partition = p.partition) FROM partitions p WHERE owner = ?1 AND partition < ?2"
+        " WHERE n.partition = p.partition), (SELECT " MISSING_FRAMES " FROM " INTAKE_BOOTS
+        " WHERE b.partition = p.partition),"
+        " EXISTS(SELECT 1 FROM commands c WHERE c.partition = p.partition AND c.status = 0)"
+        " FROM partitions p WHERE owner = ?1 AND partition < ?2"
         " AND " TERM("partition", "partition") ") ORDER BY partition");
     bind_span(stmt, 1, span_of(beat.worker));
     sqlite3_bind_int64(stmt, 2, beat.slots);
@@ -237,7 +263,7 @@ int lease_run(struct db_conn *conn, struct op *op)
     request->leases = leases.items;
     request->lease_count = (uint32_t)leases.count;
     request->share = beat.share;
-    return rc;
+    return rc < 0 ? rc : count_deadletters(conn, request);
 }
 
 int shards_run(struct db_conn *conn, struct op *op)

@@ -80,6 +80,7 @@ static int lookup_signals(struct db_conn *conn, struct store_lookup *request)
     for (size_t i = 0; i < request->signal_count; i++) {
         struct lookup_signal *signal = &request->signals[i];
         signal->found = signal->same_hash = signal->conflict_known = signal->redrivable = false;
+        signal->attempts = 0;
     }
     sqlite3_stmt *stmt = db_stmt(
         conn, "WITH v(id, tenant, entitlement, redrive, i) AS (VALUES " X16(
@@ -95,7 +96,7 @@ static int lookup_signals(struct db_conn *conn, struct store_lookup *request)
     for (size_t i = 0; rc == 0 && i < request->signal_count; i++)
         if (request->signals[i].found || request->signals[i].identity.redrive)
             rc = lookup_more(conn, &request->req, &request->signals[i]);
-    return rc;
+    return rc == 0 && request->attempts ? attempts_read(conn, request) : rc;
 }
 
 static int lookup_governor(struct db_conn *conn, sqlite3_stmt *stmt, struct store_request *request,

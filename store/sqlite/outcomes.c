@@ -1,7 +1,7 @@
 /* The queue to andon. What a commit adds to a shard is one row: the partition, the first number, how many, and a pack
- * of tenant id, text, alert        for each, every one a length (LEB128) and its bytes in order of the numbers. One row
- * instead of hundreds, because it is written, read once and deleted. A row that andon has consumed in part stays until
- * the rest is; the cursor of (shard, partition) tells how far. Database thread only. */
+ * of tenant id and text for each, every one a length (LEB128) and its bytes, in order of the numbers. One row instead
+ * of hundreds, because it is written, read once and deleted. A row that andon has consumed in part stays until the rest
+ * is; the cursor of (shard, partition) tells how far. Database thread only. */
 #include "store/sqlite/internal.h"
 
 #include <inttypes.h>
@@ -37,7 +37,7 @@ static int measure(struct db_conn *conn, struct store_commit *request, struct ad
             return op_error(&request->req, -EINVAL, "outcome %u/%u/%" PRIu64 " is not the next, %" PRIu64 " is",
                             request->partition, request->outcome_shards[i], outcome->number, addition->next);
         addition->next++;
-        addition->size += 3 * (size_t)VARINT_MAX + outcome->tenant_id.len + outcome->text.len + outcome->alert.len;
+        addition->size += 2 * (size_t)VARINT_MAX + outcome->tenant_id.len + outcome->text.len;
     }
     return 0;
 }
@@ -51,7 +51,6 @@ static void fill(struct store_commit *request, struct addition *additions)
             addition->pack = addition->end = arena_alloc(&request->req.arena, addition->size);
         addition->end = put_span(addition->end, outcome->tenant_id);
         addition->end = put_span(addition->end, outcome->text);
-        addition->end = put_span(addition->end, outcome->alert);
     }
 }
 
@@ -108,8 +107,7 @@ static int unpack(struct row *row, struct store_outcomes *request, struct list *
     struct span bytes = row_blob_or_null(row, INT32_MAX);
     struct pack pack = {(const uint8_t *)bytes.ptr, (const uint8_t *)bytes.ptr + bytes.len};
     for (; count && !row->bad && list->count < request->limit; count--, next.number++) {
-        if (!take_span(&pack, STORE_ID_MAX, &next.tenant_id) || !take_span(&pack, STORE_TEXT_MAX, &next.text) ||
-            !take_span(&pack, STORE_TEXT_MAX, &next.alert))
+        if (!take_span(&pack, STORE_ID_MAX, &next.tenant_id) || !take_span(&pack, STORE_TEXT_MAX, &next.text))
             row_spoil(row);
         else if (next.number > receipted)
             *(struct outcome *)list_add(list, &request->req.arena, sizeof(next)) = next;

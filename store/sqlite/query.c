@@ -247,7 +247,8 @@ static int sum_partitions(struct db_conn *conn, struct store_totals *request)
                       " coalesce(sum(duplicates), 0), coalesce(sum(waiting), 0), coalesce(sum(acting), 0),"
                       " coalesce(sum(governors), 0), (SELECT coalesce(sum(next - 1), 0) FROM outcome_numbers) -"
                       " (SELECT coalesce(sum(receipted), 0) FROM outcome_cursors),"
-                      " (SELECT coalesce(sum(size), 0) FROM shards), (SELECT count(*) FROM chains) FROM partitions");
+                      " (SELECT coalesce(sum(size), 0) FROM shards), (SELECT count(*) FROM chains),"
+                      " (SELECT " MISSING_FRAMES " FROM " INTAKE_BOOTS ") FROM partitions");
     int rc = db_step(stmt);
     if (rc < 0)
         return rc;
@@ -262,13 +263,31 @@ static int sum_partitions(struct db_conn *conn, struct store_totals *request)
     request->outcomes_open = row_count(&row);
     request->receipts = row_count(&row);
     request->chains = row_count(&row);
+    request->missing = row_count(&row);
     return row_check(&row, &request->req);
+}
+
+static int count_deadletters(struct db_conn *conn, struct store_totals *request)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT class, sum(open) FROM deadletter_counts GROUP BY class");
+    int rc;
+    memset(request->deadletters, 0, sizeof(request->deadletters));
+    while ((rc = db_step(stmt)) == 1) {
+        struct row row = row_of(stmt, NULL);
+        int64_t class = row_int(&row, 0, CLASS_COUNT - 1);
+        request->deadletters[class] = row_count(&row);
+        if ((rc = row_check(&row, &request->req)) < 0)
+            return rc;
+    }
+    return rc;
 }
 
 int totals_run(struct db_conn *conn, struct op *op)
 {
     struct store_totals *request = (struct store_totals *)op->request;
     int rc = sum_partitions(conn, request);
+    if (rc == 0)
+        rc = count_deadletters(conn, request);
     if (rc < 0)
         return rc;
     memset(request->governors_in, 0, sizeof(request->governors_in));

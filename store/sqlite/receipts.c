@@ -24,7 +24,7 @@ bool receipt_id_parse(const char text[UUID_TEXT + 1], uint8_t ret[16])
     return true;
 }
 
-static void format_id(const uint8_t uuid[16], char ret[UUID_TEXT + 1])
+void receipt_id_format(const uint8_t uuid[16], char ret[UUID_TEXT + 1])
 {
     for (size_t i = 0; i < sizeof(groups); i++) {
         hex_encode(uuid, groups[i], ret);
@@ -43,7 +43,7 @@ static int read_receipt(sqlite3_stmt *stmt, struct store_request *request, struc
     ret->chain = row_text(&row, STORE_ID_MAX);
     ret->seq = (uint64_t)row_int(&row, 1, INT64_MAX);
     row_bytes(&row, uuid, sizeof(uuid));
-    format_id(uuid, ret->receipt_id);
+    receipt_id_format(uuid, ret->receipt_id);
     ret->partition = (uint32_t)row_int(&row, 0, STORE_PARTITIONS_MAX - 1);
     ret->number = (uint64_t)row_int(&row, 1, INT64_MAX);
     row_bytes(&row, ret->hash, SHA256_SIZE);

@@ -10,8 +10,11 @@
  * shard (outcomes.c), id = shard << 48 | order of arrival: appended at the end, read and deleted from the front.
  * receipts.id = shard << 48 | index. receipt_ids: the first 4 bytes of the id of each receipt, 1000 receipts a row, id
  * = shard << 48 | index / 1000; receipt ids are random, an index over them would touch a page for each. chain_receipts:
- * receipts.id as 8 bytes, most significant first, of 100 receipts of a chain, block = (seq - 1) / 100. A lease whose
- * owner is NULL was given back; until when it is held is known only to the running process (lease.c). */
+ * receipts.id as 8 bytes, most significant first, of 100 receipts of a chain, block = (seq - 1) / 100. deadletters: the
+ * open ones; number never occurs twice, so that it can be a cursor; cause and ended_at are the reason and changed_at of
+ * the signal's row, here for the filters of lists. deadletter_counts: how many are open, because counting them would
+ * cost as much as there are. attempts: signals that were begun and not finished, while the partition's owners crash. A
+ * lease whose owner is NULL was given back; until when it is held is known only to the running process (lease.c). */
 static const char version_1[] =
     "CREATE TABLE dataset(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE partitions("
@@ -63,6 +66,24 @@ static const char version_1[] =
     " entitlement TEXT NOT NULL, signal TEXT NOT NULL, type TEXT NOT NULL, timestamp INTEGER NOT NULL,"
     " body TEXT NOT NULL) STRICT;"
     "CREATE TABLE receipt_ids(id INTEGER PRIMARY KEY, prefixes BLOB NOT NULL) STRICT;"
+    "CREATE TABLE deadletters("
+    " number INTEGER PRIMARY KEY AUTOINCREMENT, receipt BLOB NOT NULL UNIQUE, partition INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, state INTEGER, cause TEXT NOT NULL, ended_at INTEGER NOT NULL, tenant TEXT NOT NULL,"
+    " id TEXT NOT NULL, entitlement TEXT NOT NULL, redrive INTEGER NOT NULL, conflict BLOB NOT NULL) STRICT;"
+    "CREATE TABLE deadletter_counts("
+    " partition INTEGER NOT NULL, class INTEGER NOT NULL, open INTEGER NOT NULL,"
+    " PRIMARY KEY(partition, class)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE commands("
+    " number INTEGER PRIMARY KEY AUTOINCREMENT, command TEXT NOT NULL UNIQUE, kind INTEGER NOT NULL,"
+    " partition INTEGER NOT NULL, tenant TEXT NOT NULL, entitlement TEXT NOT NULL, deadletter BLOB,"
+    " args TEXT NOT NULL, operator TEXT NOT NULL, created_at INTEGER NOT NULL, status INTEGER NOT NULL,"
+    " reason TEXT NOT NULL, envelope BLOB, bytes BLOB) STRICT;"
+    "CREATE INDEX commands_pending ON commands(partition, number) WHERE status = 0;"
+    "CREATE INDEX commands_ended ON commands(created_at) WHERE status <> 0;"
+    "CREATE TABLE attempts("
+    " tenant TEXT NOT NULL, id TEXT NOT NULL, entitlement TEXT NOT NULL, redrive INTEGER NOT NULL,"
+    " partition INTEGER NOT NULL, count INTEGER NOT NULL,"
+    " PRIMARY KEY(id, tenant, entitlement, redrive)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE chain_receipts("
     " chain TEXT NOT NULL, block INTEGER NOT NULL, ids BLOB NOT NULL,"
     " PRIMARY KEY(chain, block)) STRICT, WITHOUT ROWID;";

@@ -132,6 +132,11 @@ static void link_on_outcomes(struct store_link *link, void (*wake)(void *ctx), v
     db_listen(link->port, OUTCOMES_CHANNEL, wake, ctx);
 }
 
+static void link_on_commands(struct store_link *link, void (*wake)(void *ctx), void *ctx)
+{
+    db_listen(link->port, COMMANDS_CHANNEL, wake, ctx);
+}
+
 static void store_free(struct store_backend *backend)
 {
     free(backend);
@@ -157,6 +162,11 @@ REQUEST(signal, true)
 REQUEST(receipt, true)
 REQUEST(receipts, true)
 REQUEST(governors, true)
+REQUEST(deadletter, true)
+REQUEST(deadletters, true)
+REQUEST(command_add, false)
+REQUEST(command, true)
+REQUEST(commands, true)
 REQUEST(totals, true)
 REQUEST(fix, false)
 REQUEST(sweep, false)
@@ -170,6 +180,7 @@ static const struct store_backend_ops sqlite_ops = {
     .link_close = link_close,
     .refuse = link_refuse,
     .on_outcomes = link_on_outcomes,
+    .on_commands = link_on_commands,
     .lease = submit_lease,
     .load = submit_load,
     .lookup = submit_lookup,
@@ -185,6 +196,11 @@ static const struct store_backend_ops sqlite_ops = {
     .receipt = submit_receipt,
     .receipts = submit_receipts,
     .governors = submit_governors,
+    .deadletter = submit_deadletter,
+    .deadletters = submit_deadletters,
+    .command_add = submit_command_add,
+    .command = submit_command,
+    .commands = submit_commands,
     .totals = submit_totals,
     .fix = submit_fix,
     .sweep = submit_sweep,

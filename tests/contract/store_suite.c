@@ -10,9 +10,9 @@ int store_suite_run(const struct store_suite *suite)
     static const struct {
         const char *name;
         void (*run)(const struct store_suite *suite);
-    } parts[] = {{"leases", suite_leases},  {"commits", suite_commits}, {"waiting", suite_waiting},
-                 {"ledger", suite_ledger},  {"queries", suite_queries}, {"damage", suite_damage},
-                 {"threads", suite_threads}};
+    } parts[] = {{"leases", suite_leases}, {"commits", suite_commits}, {"waiting", suite_waiting},
+                 {"ledger", suite_ledger}, {"queries", suite_queries}, {"damage", suite_damage},
+                 {"triage", suite_triage}, {"threads", suite_threads}};
     for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
         int before = atomic_load(&check_failures);
         parts[i].run(suite);
@@ -160,8 +160,6 @@ void batch_outcome(struct batch *batch, uint32_t shard, uint64_t number, const c
         .number = number,
         .tenant_id = batch_text(batch, "%s", tenant),
         .text = batch_text(batch, "{\"n\":%llu,\"tenant_id\":\"%s\"}", (unsigned long long)number, tenant)};
-    if (number % 3 == 0)
-        batch->outcomes[i].alert = batch_text(batch, "{\"alert\":%llu}", (unsigned long long)number);
 }
 
 int batch_commit(struct site *site, struct batch *batch)
@@ -213,4 +211,5 @@ struct lease lease_of(struct site *site, const char *worker, uint32_t partitions
 #include "store_suite_leases.c"
 #include "store_suite_ledger.c"
 #include "store_suite_queries.c"
+#include "store_suite_triage.c"
 #include "store_suite_waiting.c"
