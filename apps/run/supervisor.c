@@ -92,7 +92,9 @@ static int watch(struct supervisor *s, bool *ret_stopped)
         (void)poll(fds, 2, (int)(left < -1 ? 0 : left));
         struct signalfd_siginfo info;
         while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
-            if (info.ssi_signo == SIGCHLD)
+            if (info.ssi_signo == SIGHUP)
+                fprintf(stderr, "tai: no option can be reloaded yet: restart to change the configuration\n");
+            if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGHUP)
                 continue;
             kill(s->pid, *ret_stopped ? SIGKILL : SIGTERM); /* the second request does not wait */
             kill_at = now_ms() + s->stop_ms + KILL_GRACE_MS;
@@ -140,7 +142,7 @@ static bool stopped_during(struct supervisor *s, int64_t pause)
     for (int64_t until = now_ms() + pause; now_ms() < until;) {
         (void)poll(&fd, 1, (int)(until - now_ms()));
         while (read(s->signals, &info, sizeof(info)) == sizeof(info))
-            if (info.ssi_signo != SIGCHLD)
+            if (info.ssi_signo != SIGCHLD && info.ssi_signo != SIGHUP)
                 return true;
     }
     return false;
