@@ -175,7 +175,7 @@ static int join_outcomes(struct db_conn *conn, struct store_request *request, co
 
 static int update_row(struct db_conn *conn, struct store_request *request, const struct signal_row *row)
 {
-    struct signal_row joined;
+    struct signal_row joined = {.outcome_count = 0};
     int rc = join_outcomes(conn, request, row, &joined);
     if (rc < 0)
         return rc;

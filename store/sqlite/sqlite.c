@@ -25,9 +25,10 @@ static int op_execute(struct db_conn *conn, struct db_job *job)
     op->then = NULL;
     int rc = op->run(conn, op);
     bool told = op->request->error || rc == -ESTALE || rc == -EINVAL || rc == -ENOENT;
-    if (rc < 0 && !told && sqlite3_errcode(db_handle(conn)) != SQLITE_OK)
-        return op_error(op->request, rc, "%s", sqlite3_errmsg(db_handle(conn)));
-    return rc;
+    if (rc >= 0 || told)
+        return rc;
+    bool known = sqlite3_errcode(db_handle(conn)) != SQLITE_OK;
+    return op_error(op->request, rc, "the database: %s", known ? sqlite3_errmsg(db_handle(conn)) : error_text(rc));
 }
 
 static void op_unlink(struct op *op)

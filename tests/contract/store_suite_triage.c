@@ -342,7 +342,7 @@ static void listed(const struct store_suite *suite)
     uint64_t epoch = claim_all(&site, "a", 2);
     struct batch *batch = batch_new(1, epoch, 0);
     for (int i = 0; i < MANY; i++) {
-        char tenant[8], id[8];
+        char tenant[24], id[24];
         snprintf(tenant, sizeof(tenant), "t%d", i % 4);
         snprintf(id, sizeof(id), "s%d", i);
         struct signal_row *row = add_dead(batch, i, tenant, id, (enum deadletter_class)(i % CLASS_COUNT));

@@ -46,17 +46,44 @@ static void close_store(void *ctx, struct store_backend *backend)
     db_close(files->db);
 }
 
+struct script {
+    struct db_job job;
+    const char *sql;
+    int status;
+};
+
+static int script_run(struct db_conn *conn, struct db_job *job)
+{
+    const struct script *script = (const struct script *)job;
+    CHECK_INT(sqlite3_exec(db_handle(conn), script->sql, NULL, NULL, NULL), SQLITE_OK);
+    CHECK(sqlite3_changes(db_handle(conn)) > 0);
+    return 0;
+}
+
+static void script_done(struct db_job *job, int status)
+{
+    ((struct script *)job)->status = status;
+}
+
+/* Through the database thread, so that the pages it changes are whole pages. */
 static void execute(struct files *files, const char *sql)
 {
-    sqlite3 *handle;
-    char *message = NULL;
-    CHECK_INT(sqlite3_open(files->path, &handle), SQLITE_OK);
-    CHECK_INT(sqlite3_exec(handle, sql, NULL, NULL, &message), SQLITE_OK);
-    if (message)
-        fprintf(stderr, "%s: %s\n", sql, message);
-    CHECK(sqlite3_total_changes(handle) > 0);
-    sqlite3_free(message);
-    sqlite3_close(handle);
+    struct error err;
+    struct db *db;
+    struct db_port *port;
+    const struct db_options options = {.path = files->path, .schema = store_sqlite_schema};
+    CHECK_INT(db_open(&options, &db, &err), 0);
+    CHECK_INT(db_port_open(db, &port, &err), 0);
+    struct script script = {.job = {.run = script_run, .done = script_done}, .sql = sql, .status = 1};
+    db_submit(port, &script.job);
+    while (script.status == 1) {
+        struct pollfd fd = {.fd = db_port_fd(port), .events = POLLIN};
+        poll(&fd, 1, -1);
+        db_port_dispatch(port);
+    }
+    CHECK_INT(script.status, 0);
+    db_port_close(port);
+    db_close(db);
 }
 
 static void damage(void *ctx, enum store_damage what)
