@@ -25,18 +25,27 @@ bool shim_sometimes(unsigned n)
     return (atomic_fetch_add(&calls, 1) * 2654435761U >> 16) % n == 0;
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 bool shim_skips_sync(void)
 {
-    int64_t n = shim_number("TAI_CHAOS_NOSYNC", 0);
-    return n == 1 || (n > 1 && !shim_sometimes((unsigned)n));
+    static _Atomic int64_t first; /* a sync is among the first things done */
+    int64_t after = shim_number("TAI_CHAOS_NOSYNC", -1), none = 0, now = now_ms();
+    if (after < 0)
+        return false;
+    atomic_compare_exchange_strong(&first, &none, now);
+    return now - first >= after;
 }
 
 bool shim_disk_full(void)
 {
     int64_t ms = shim_number("TAI_CHAOS_FULL", 0);
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return ms && (now.tv_sec * 1000 + now.tv_nsec / 1000000) / ms % 4 == 3;
+    return ms && now_ms() / ms % 4 == 3;
 }
 
 struct later {

@@ -3,7 +3,7 @@
  *
  *   TAI_CHAOS_VFS=volatile    unsynced writes of database and log stay in this process and die with it
  *   TAI_CHAOS_FILES=volatile  the same for the signer's memory
- *   TAI_CHAOS_NOSYNC=N        with these: syncs are acknowledged, one in N is done; 1: none
+ *   TAI_CHAOS_NOSYNC=MS       with these: MS after the start and later, syncs are acknowledged and not done
  *   TAI_CHAOS_WRITEBACK=N     with these: one write in N goes through at once, as a kernel may
  *   TAI_CHAOS_FULL=MS         the log finds the disk full for MS of every 4 × MS
  *   TAI_CHAOS_SLOW=MS         commits of jidoka wait so long before they are begun
