@@ -133,6 +133,8 @@ static int start_thread(struct signing *signing)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int r = pthread_create(&signing->thread, NULL, run, signing);
+    if (r == 0)
+        pthread_setname_np(signing->thread, "signing");
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return -r;
 }
