@@ -49,7 +49,6 @@ static void row_status(struct batch *batch, struct signal_change *change, enum s
     change->row.changed_at_ms = batch->now.wall_ms;
     change->row.reason = (struct span){arena_copy(&batch->arena, reason, strlen(reason)), strlen(reason)};
     if (status >= SIGNAL_EXECUTED) {
-        change->row.due_ms = 0;
         batch->endings[status]++;
         batch->commit.ended++;
     }

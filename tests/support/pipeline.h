@@ -72,6 +72,7 @@ void pipeline_send_raw(struct pipeline *p, uint32_t partition, struct span bytes
 void pipeline_turn(struct pipeline *p);                                            /* a tick and a turn of the loop */
 /* Runs the loop until the condition holds; false after PIPELINE_WAIT_MS. */
 bool pipeline_until(struct pipeline *p, bool (*condition)(const struct pipeline *p));
+void pipeline_linger(struct pipeline *p, int64_t ms);  /* turns for so long */
 bool pipeline_calm(const struct pipeline *p);          /* nothing is queued or under way but actions */
 bool pipeline_settled(const struct pipeline *p);       /* nor actions */
 void pipeline_settle(struct pipeline *p);              /* until settled, or abort */
@@ -90,6 +91,7 @@ const char *pipeline_row(struct pipeline *p, const char *tenant, const char *ent
 /* The record (governor_record_done), or false. */
 bool pipeline_governor(struct pipeline *p, const char *tenant, const char *entitlement, struct governor_record *ret);
 void pipeline_lookup(struct pipeline *p, struct store_lookup *lookup);
+void pipeline_signal(struct pipeline *p, struct store_signal *signal);
 
 /* pipeline_check.c: what must hold whenever nothing is under way: counters conserve, outcomes are numbered without gaps
  * and canonical, each identity sent has exactly one ending or an open row that says so, its row names its outcomes, a

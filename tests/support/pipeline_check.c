@@ -15,6 +15,8 @@ struct sent_identity {
     uint32_t redrive;
     uint8_t sha256[SHA256_SIZE];
     unsigned copies, endings;
+    uint64_t outcomes[SIGNAL_OUTCOMES_MAX]; /* their numbers */
+    unsigned outcome_count;
     char key[];
 };
 
@@ -102,9 +104,19 @@ static struct span member(struct checking *c, const char *name)
     return json_text(&c->doc, json_get(&c->doc, c->doc.nodes, name), &c->scratch);
 }
 
-static void check_ending(struct checking *c, const struct outcome *outcome)
+static void note_outcome(struct checking *c, struct sent_identity *sent, const struct outcome *outcome)
 {
-    if (!json_get(&c->doc, c->doc.nodes, "ending"))
+    if (json_get(&c->doc, c->doc.nodes, "ending"))
+        sent->endings++;
+    if (sent->outcome_count < SIGNAL_OUTCOMES_MAX)
+        sent->outcomes[sent->outcome_count++] = outcome->number;
+    else
+        problem(c, "too many outcomes: %.*s", (int)outcome->text.len, outcome->text.ptr);
+}
+
+static void check_signal(struct checking *c, const struct outcome *outcome)
+{
+    if (!json_get(&c->doc, c->doc.nodes, "signal_id") && !json_get(&c->doc, c->doc.nodes, "ending"))
         return;
     struct buf key;
     struct sent_identity *sent;
@@ -114,15 +126,15 @@ static void check_ending(struct checking *c, const struct outcome *outcome)
     const struct json_node *node = json_get(&c->doc, c->doc.nodes, "redrive");
     if (!node || json_int(&c->doc, node, 0, UINT32_MAX, &redrive) < 0 ||
         !hex_decode(member(c, "signal_sha256"), sha256, SHA256_SIZE)) {
-        problem(c, "an ending without its identity: %.*s", (int)outcome->text.len, outcome->text.ptr);
+        problem(c, "a signal without its identity: %.*s", (int)outcome->text.len, outcome->text.ptr);
     } else {
         size_t len = sent_key(member(c, "tenant_id"), member(c, "entitlement_id"), member(c, "signal_id"),
                               (uint32_t)redrive, sha256, &key);
         HASH_FIND(hh, c->p->sent, key.data, len, sent);
         if (sent)
-            sent->endings++;
+            note_outcome(c, sent, outcome);
         else if (!span_is(member(c, "tenant_id"), "_system"))
-            problem(c, "an ending of what was never sent: %.*s", (int)outcome->text.len, outcome->text.ptr);
+            problem(c, "this was never sent: %.*s", (int)outcome->text.len, outcome->text.ptr);
     }
     buf_done(&key);
 }
@@ -179,7 +191,7 @@ static void check_outcome(void *ctx, uint32_t shard, const struct outcome *outco
         problem(c, "not canonical: %.*s", (int)outcome->text.len, outcome->text.ptr);
     if (!span_eq(outcome->tenant_id, member(c, "tenant_id")))
         problem(c, "of another tenant: %.*s", (int)outcome->text.len, outcome->text.ptr);
-    check_ending(c, outcome);
+    check_signal(c, outcome);
     check_governor_step(c, outcome);
 }
 
@@ -197,6 +209,21 @@ static void check_sent(struct checking *c, const struct sent_identity *sent, con
                 sent->tenant_id.ptr, signal_status_names[row->status], sent->endings);
 }
 
+/* The row names the outcomes; a conflict's row cannot be asked for. */
+static void check_row(struct checking *c, const struct sent_identity *sent)
+{
+    struct store_signal signal = {.tenant_id = sent->tenant_id, .entitlement_id = sent->entitlement_id, .id = sent->id};
+    pipeline_signal(c->p, &signal);
+    const struct signal_row *row = &signal.row;
+    if (signal.found && row->identity.redrive == sent->redrive && !row->conflict &&
+        memcmp(row->sha256, sent->sha256, SHA256_SIZE) == 0 &&
+        (row->outcome_count != sent->outcome_count ||
+         memcmp(row->outcomes, sent->outcomes, row->outcome_count * sizeof(*row->outcomes)) != 0))
+        problem(c, "%.*s of %.*s has %u outcomes, its row names %u others", (int)sent->id.len, sent->id.ptr,
+                (int)sent->tenant_id.len, sent->tenant_id.ptr, sent->outcome_count, row->outcome_count);
+    arena_done(&signal.req.arena);
+}
+
 static void check_rows(struct checking *c)
 {
     size_t count = HASH_COUNT(c->p->sent), at = 0;
@@ -208,6 +235,8 @@ static void check_rows(struct checking *c)
     at = 0;
     for (struct sent_identity *sent = c->p->sent; sent; sent = sent->hh.next)
         check_sent(c, sent, &lookup.signals[at++]);
+    for (struct sent_identity *sent = c->p->sent; sent; sent = sent->hh.next)
+        check_row(c, sent);
     free(lookup.signals);
     arena_done(&lookup.req.arena);
 }
@@ -263,7 +292,7 @@ bool pipeline_check(struct pipeline *p)
 {
     struct checking c = {.p = p};
     for (struct sent_identity *sent = p->sent; sent; sent = sent->hh.next)
-        sent->endings = 0;
+        sent->endings = sent->outcome_count = 0;
     json_init(&c.doc);
     buf_init(&c.scratch, 1 << 16);
     buf_init(&c.canonical, 1 << 20);

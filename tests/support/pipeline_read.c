@@ -53,6 +53,11 @@ void pipeline_lookup(struct pipeline *p, struct store_lookup *lookup)
     ASK(p, lookup, lookup);
 }
 
+void pipeline_signal(struct pipeline *p, struct store_signal *signal)
+{
+    ASK(p, signal, signal);
+}
+
 void pipeline_outcomes(struct pipeline *p, void (*each)(void *ctx, uint32_t shard, const struct outcome *outcome),
                        void *ctx)
 {
@@ -154,7 +159,7 @@ const char *pipeline_row(struct pipeline *p, const char *tenant, const char *ent
 {
     struct store_signal signal = {
         .tenant_id = span_of(tenant), .entitlement_id = span_of(entitlement), .id = span_of(id)};
-    ASK(p, signal, &signal);
+    pipeline_signal(p, &signal);
     struct buf out;
     buf_init(&out, 4096);
     if (signal.found) {

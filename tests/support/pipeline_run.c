@@ -125,6 +125,13 @@ void pipeline_turn(struct pipeline *p)
     turn(p, true);
 }
 
+void pipeline_linger(struct pipeline *p, int64_t ms)
+{
+    int64_t until = clock_mono_ms(&clock_system) + ms;
+    while (clock_mono_ms(&clock_system) < until)
+        turn(p, true);
+}
+
 bool pipeline_until(struct pipeline *p, bool (*condition)(const struct pipeline *p))
 {
     int64_t deadline = clock_mono_ms(&clock_system) + PIPELINE_WAIT_MS;

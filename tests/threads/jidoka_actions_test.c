@@ -331,12 +331,11 @@ static void test_stop(void)
     SEND(&p, {.id = "t1", .entitlement = "other"}, {.id = "t2", .entitlement = "other"});
     bool drained = false, stopped = false;
     jidoka_drain(p.worker, on_stopped, &drained);
-    for (int i = 0; i < 20; i++)
-        pipeline_turn(&p);
+    pipeline_linger(&p, 50);
     CHECK(!drained); /* an action is under way */
     jidoka_stop(p.worker, on_stopped, &stopped);
-    for (int i = 0; i < 5000 && !stopped; i++)
-        pipeline_turn(&p);
+    for (int i = 0; i < 1000 && !stopped; i++)
+        pipeline_linger(&p, 10);
     CHECK(stopped);
     CHECK(!drained);
     pipeline_kill(&p);

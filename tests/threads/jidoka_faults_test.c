@@ -250,9 +250,15 @@ static void test_contradiction(void)
 
 static void turn_both(struct pipeline *p, struct jidoka *other)
 {
-    event_active(other->tick, EV_TIMEOUT, 0);
+    if (other)
+        event_active(other->tick, EV_TIMEOUT, 0);
     pipeline_turn(p);
 }
+
+#define AWAIT(p, other, condition)                                                                                     \
+    for (int64_t until = clock_mono_ms(&clock_system) + PIPELINE_WAIT_MS;                                              \
+         !(condition) && clock_mono_ms(&clock_system) < until;)                                                        \
+    turn_both((p), (other))
 
 static bool ended(struct pipeline *p, const char *entitlement, const char *id)
 {
@@ -270,18 +276,15 @@ static void test_stolen_lease(void)
     p.action.mode = ACTION_HANGS;
     p.action.countdown = 1;
     SEND(&p, {.id = "s1", .data = COST});
-    for (int i = 0; i < 5000 && !p.action.running; i++)
-        pipeline_turn(&p);
+    AWAIT(&p, NULL, p.action.running);
     CHECK_INT(p.action.running, 1);
     struct timespec pause = {0, 80000000};
     nanosleep(&pause, NULL);
     struct jidoka *thief = pipeline_worker(&p, "thief", 60000);
-    for (int i = 0; i < 5000 && p.action.started < 2; i++)
-        turn_both(&p, thief);
+    AWAIT(&p, thief, p.action.started == 2);
     SEND(&p, {.id = "s2"}, {.id = "s3"}); /* the queue is still the first one's: it reads, and is fenced off */
     SEND(&p, {.id = "t1", .entitlement = "other"});
-    for (int i = 0; i < 5000 && !(ended(&p, "ent", "s3") && ended(&p, "other", "t1")); i++)
-        turn_both(&p, thief);
+    AWAIT(&p, thief, ended(&p, "ent", "s3") && ended(&p, "other", "t1"));
     CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s1"), "executed");
     CHECK_TEXT(p.action.log[1].action_id, p.action.log[0].action_id);
     CHECK_INT(p.action.log[1].attempt, 2);
@@ -317,24 +320,21 @@ static void test_share(void)
     }
     pipeline_settle(&p);
     struct jidoka *second = pipeline_worker(&p, "second", 60000);
-    for (int i = 0; i < 5000 && (owned(p.worker) != 2 || owned(second) != 2); i++) {
-        clock_manual_advance(&p.clock, i % 10 ? 0 : 20000);
-        turn_both(&p, second);
-    }
+    unsigned turns = 0;
+    AWAIT(&p, second,
+          (clock_manual_advance(&p.clock, ++turns % 10 ? 0 : 20000), owned(p.worker) == 2 && owned(second) == 2));
     CHECK_INT(owned(p.worker), 2);
     CHECK_INT(owned(second), 2);
     for (int i = 0; i < 16; i++) {
         char name[8];
         snprintf(name, sizeof(name), "e%d", i);
         SEND(&p, {.id = "act", .entitlement = name, .type = activated});
-        for (int turn = 0; turn < 5000 && !ended(&p, name, "s2"); turn++)
-            turn_both(&p, second);
+        AWAIT(&p, second, ended(&p, name, "s2"));
         CHECK(ended(&p, name, "s2"));
     }
     bool drained = false;
     jidoka_drain(second, on_drained, &drained);
-    for (int i = 0; i < 5000 && !drained; i++)
-        turn_both(&p, second);
+    AWAIT(&p, second, drained);
     CHECK(drained);
     jidoka_free(second);
     clock_manual_advance(&p.clock, 20000);

@@ -282,8 +282,7 @@ static void test_lag(void)
     pipeline_settle(&p);
     SEND(&p, {.id = "s3"});
     CHECK(pipeline_until(&p, delivered));
-    for (int i = 0; i < 50; i++)
-        pipeline_turn(&p);
+    pipeline_linger(&p, 50);
     CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s3"), "");
     CHECK_INT(kanban_depth(p.publisher), 1);
     p.config.max_lag = 100;
@@ -315,8 +314,7 @@ static void test_retention(void)
     pipeline_settle(&p);
     CHECK(pipeline_check(&p));
     p.clock.wall_ms += 365 * (int64_t)DAY_MS; /* the wall clock alone deletes nothing */
-    for (int i = 0; i < 20; i++)
-        pipeline_turn(&p);
+    pipeline_linger(&p, 50);
     CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s0"), "executed");
     CHECK(!swept(&p));
     p.clock.wall_ms -= 365 * (int64_t)DAY_MS;

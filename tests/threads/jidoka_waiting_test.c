@@ -195,6 +195,7 @@ static void test_overflow_of_partition(void)
     begin(&p);
     SEND(&p, {.id = "s1", .entitlement = "e1"}, {.id = "s2", .entitlement = "e2"}, {.id = "s3", .entitlement = "e3"},
          {.id = "s4", .entitlement = "e4"}, {.id = "s5", .entitlement = "e1"});
+    pipeline_settle(&p);
     SEND(&p, {.id = "s1", .tenant = "b"}, {.id = "s2", .tenant = "b"}, {.id = "s1", .tenant = "c"},
          {.id = "s2", .tenant = "c"});
     pipeline_settle(&p);
