@@ -41,6 +41,8 @@ static void test_success(void)
         CHECK_INT(p.action.started, builtin ? 0 : 2);
         CHECK(builtin || strcmp(p.action.log[0].action_id, p.action.log[1].action_id) != 0);
         CHECK_INT(p.action.log[0].attempt, builtin ? 0 : 1);
+        /* UUIDv5 of the identity and the action's name */
+        CHECK_TEXT(p.action.log[0].action_id, builtin ? "" : "8b650a7f-3121-5133-9c47-53c48e357f1c");
         end(&p);
     }
 }

@@ -248,6 +248,11 @@ static void test_contradiction(void)
     end(&p);
 }
 
+static void on_drained(void *ctx)
+{
+    *(bool *)ctx = true;
+}
+
 static void turn_both(struct pipeline *p, struct jidoka *other)
 {
     if (other)
@@ -296,13 +301,89 @@ static unsigned owned(const struct jidoka *worker)
 {
     unsigned count = 0;
     for (int64_t i = 0; i < worker->config->partitions; i++)
-        count += worker->partitions[i].state == PARTITION_RUNNING;
+        count += worker->partitions[i].state == PARTITION_RUNNING && worker->partitions[i].subscribed;
     return count;
 }
 
-static void on_drained(void *ctx)
+static unsigned giving(const struct jidoka *worker)
 {
-    *(bool *)ctx = true;
+    unsigned count = 0;
+    for (int64_t i = 0; i < worker->config->partitions; i++)
+        count += worker->partitions[i].giving;
+    return count;
+}
+
+/* Without any signal, too, the heartbeat tells that the lease is another's, or one's own anew. */
+static void test_lease_lost_at_rest(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    pipeline_open(&p);
+    p.worker = pipeline_worker(&p, "slow", 50);
+    SEND(&p, {.id = "s1"});
+    pipeline_settle(&p);
+    uint64_t epoch = p.worker->partitions[0].epoch;
+    struct timespec pause = {0, 80000000};
+    nanosleep(&pause, NULL);
+    struct jidoka *thief = pipeline_worker(&p, "thief", 60000);
+    AWAIT(&p, thief, thief->partitions[3].state == PARTITION_RUNNING);
+    clock_manual_advance(&p.clock, 50);
+    AWAIT(&p, thief, owned(thief) == 4);
+    CHECK_INT(owned(p.worker), 0);
+
+    bool drained = false;
+    jidoka_drain(thief, on_drained, &drained);
+    AWAIT(&p, thief, drained);
+    jidoka_free(thief);
+    clock_manual_advance(&p.clock, 50);
+    AWAIT(&p, NULL, owned(p.worker) == 4);
+    CHECK_INT(p.worker->partitions[0].epoch, epoch + 2);
+    nanosleep(&pause, NULL);
+    thief = pipeline_worker(&p, "again", 60000); /* takes and gives back between two heartbeats of the first */
+    AWAIT(&p, thief, thief->partitions[3].state == PARTITION_RUNNING);
+    drained = false;
+    jidoka_drain(thief, on_drained, &drained);
+    AWAIT(&p, thief, drained);
+    jidoka_free(thief);
+    clock_manual_advance(&p.clock, 50);
+    AWAIT(&p, NULL, owned(p.worker) == 4 && p.worker->partitions[0].epoch == epoch + 4);
+    CHECK_INT(p.worker->partitions[0].epoch, epoch + 4);
+    SEND(&p, {.id = "s2"});
+    pipeline_settle(&p);
+    CHECK_INT(faulty_seen(p.faulty, FAULTY_COMMIT), 2); /* neither was fenced off */
+    end(&p);
+}
+
+/* What is to be given back is under way with a batch and a heartbeat when that is found out. */
+static void test_share_under_way(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    pipeline_settle(&p);
+    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .repeat = 4});
+    for (int i = 0; faulty_held(p.faulty) < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "e%d", i);
+        SEND(&p, {.id = "s1", .entitlement = name});
+        pipeline_linger(&p, 2);
+    }
+    struct jidoka *second = pipeline_worker(&p, "second", 60000);
+    AWAIT(&p, second, !second->lease_pending);
+    clock_manual_advance(&p.clock, 20000);
+    AWAIT(&p, NULL, giving(p.worker) == 2);
+    faulty_set(p.faulty, FAULTY_LEASE, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
+    AWAIT(&p, NULL, faulty_held(p.faulty) == 5);
+    faulty_release(p.faulty);
+    unsigned turns = 0;
+    AWAIT(&p, second,
+          (clock_manual_advance(&p.clock, ++turns % 10 ? 0 : 20000), owned(p.worker) == 2 && owned(second) == 2));
+    CHECK_INT(owned(p.worker), 2);
+    CHECK_INT(owned(second), 2);
+    CHECK_INT(giving(p.worker), 0);
+    AWAIT(&p, second, kanban_depth(p.publisher) == 0);
+    jidoka_free(second);
+    end(&p);
 }
 
 /* A second worker gets its half; what waits and acts there goes on; when it leaves, the first has all again. */
@@ -356,7 +437,9 @@ int main(void)
                                               {"crash_counter", test_crash_counter},
                                               {"contradiction", test_contradiction},
                                               {"stolen_lease", test_stolen_lease},
+                                              {"lease_lost_at_rest", test_lease_lost_at_rest},
                                               {"share", test_share},
+                                              {"share_under_way", test_share_under_way},
                                               {NULL, NULL}};
     return check_main(cases);
 }

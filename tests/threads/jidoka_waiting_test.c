@@ -218,6 +218,12 @@ static void test_overflow_of_partition(void)
     pipeline_settle(&p);
     CHECK_TEXT(pipeline_row(&p, "acme", "e2", "s7"), "deadlettered overflow");
     CHECK_TEXT(pipeline_row(&p, "b", "ent", "s3"), "deadlettered overflow");
+    SEND(&p, {.id = "act", .tenant = "b", .type = activated});
+    pipeline_settle(&p);
+    SEND(&p, {.id = "s8", .entitlement = "e2"}, {.id = "s1", .tenant = "d"});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "e2", "s8"), "deadlettered overflow");
+    CHECK_TEXT(pipeline_row(&p, "d", "ent", "s1"), "waiting");
     end(&p);
 }
 
