@@ -92,6 +92,8 @@ const char *pipeline_row(struct pipeline *p, const char *tenant, const char *ent
 bool pipeline_governor(struct pipeline *p, const char *tenant, const char *entitlement, struct governor_record *ret);
 void pipeline_lookup(struct pipeline *p, struct store_lookup *lookup);
 void pipeline_signal(struct pipeline *p, struct store_signal *signal);
+/* "first-last/confirmed; …" of the sequences taken in a partition, boot after boot, in order. */
+const char *pipeline_intake(struct pipeline *p, uint32_t partition);
 
 /* pipeline_check.c: what must hold whenever nothing is under way: counters conserve, outcomes are numbered without gaps
  * and canonical, each identity sent has exactly one ending or an open row that says so, its row names its outcomes, a

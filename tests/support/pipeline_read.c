@@ -175,6 +175,49 @@ const char *pipeline_row(struct pipeline *p, const char *tenant, const char *ent
     return text;
 }
 
+/* No request of the layers reads these: a job of its own on the database thread. */
+struct intake_job {
+    struct db_job job;
+    uint32_t partition;
+    struct buf out;
+    struct answer answer;
+};
+
+static int intake_run(struct db_conn *conn, struct db_job *job)
+{
+    struct intake_job *intake = (struct intake_job *)job;
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT first, last, confirmed FROM intake WHERE partition = ?1"
+                                       " ORDER BY boot, first");
+    sqlite3_bind_int64(stmt, 1, intake->partition);
+    int rc;
+    while ((rc = db_step(stmt)) == 1)
+        buf_addf(&intake->out, "%s%lld-%lld/%lld", intake->out.len ? "; " : "", sqlite3_column_int64(stmt, 0),
+                 sqlite3_column_int64(stmt, 1), sqlite3_column_int64(stmt, 2));
+    return rc;
+}
+
+static void intake_done(struct db_job *job, int status)
+{
+    (void)status;
+    ((struct intake_job *)job)->answer.done = true;
+}
+
+const char *pipeline_intake(struct pipeline *p, uint32_t partition)
+{
+    struct db_port *port;
+    struct intake_job intake = {.job = {.run = intake_run, .done = intake_done, .read = true}, .partition = partition};
+    if (db_port_open(p->db, &port, NULL) < 0)
+        abort();
+    buf_init(&intake.out, 1 << 16);
+    db_submit(port, &intake.job);
+    while (!intake.answer.done)
+        db_port_dispatch(port);
+    db_port_close(port);
+    const char *text = arena_copy(&p->arena, intake.out.data, intake.out.len);
+    buf_done(&intake.out);
+    return text;
+}
+
 bool pipeline_governor(struct pipeline *p, const char *tenant, const char *entitlement, struct governor_record *ret)
 {
     struct lookup_governor governor = {.tenant_id = span_of(tenant), .entitlement_id = span_of(entitlement)};

@@ -3,6 +3,8 @@
 #include "support/check.h"
 #include "support/pipeline.h"
 
+#include <errno.h>
+
 enum { HOUR_MS = 3600 * 1000, DAY_MS = 24 * HOUR_MS };
 
 static void begin(struct pipeline *p)
@@ -268,6 +270,40 @@ static void test_many(void)
     end(&p);
 }
 
+static bool announced(const struct pipeline *p)
+{
+    return strcmp(pipeline_intake((struct pipeline *)p, 0), "1-4/2") != 0;
+}
+
+/* The sequences taken are committed with what they carried, once, whatever comes again. */
+static void test_intake(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    p.config.partitions = 1;
+    p.sqlite_queue = true;
+    begin(&p);
+    SEND(&p, {.id = "s1"});
+    SEND(&p, {.id = "s2"});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_intake(&p, 0), "1-2/0");
+    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_AFTER, .repeat = 1, .status = -EIO});
+    SEND(&p, {.id = "s3"});
+    SEND(&p, {.id = "s4"});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_intake(&p, 0), "1-4/2");
+    CHECK_INT(pipeline_totals(&p).duplicates, 2);
+    pipeline_advance(&p, 6000); /* an empty frame says that all before it are confirmed */
+    CHECK(pipeline_until(&p, announced));
+    CHECK_TEXT(pipeline_intake(&p, 0), "1-5/4");
+    pipeline_kill(&p);
+    SEND(&p, {.id = "s5"});
+    pipeline_restart(&p);
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_intake(&p, 0), "1-6/5");
+    end(&p);
+}
+
 /* Consumption stops while too many outcomes have no receipt; what is being released goes on. */
 static bool delivered(const struct pipeline *p)
 {
@@ -373,6 +409,7 @@ int main(void)
                                               {"governor_limit_over_batches", test_governor_limit_over_batches},
                                               {"unparseable", test_unparseable},
                                               {"many", test_many},
+                                              {"intake", test_intake},
                                               {"lag", test_lag},
                                               {"retention", test_retention},
                                               {"bad_configuration", test_bad_configuration},
