@@ -11,25 +11,24 @@ void hex_encode(const uint8_t *data, size_t len, char *ret)
     }
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* 1 + the value of a digit, either case; 0: no digit. */
+static const uint8_t hex_values[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
 
 bool hex_decode(struct span text, uint8_t *ret, size_t len)
 {
     if (text.len % 2 || text.len / 2 != len)
         return false;
+    const unsigned char *at = (const unsigned char *)text.ptr;
+    unsigned all = 0;
     for (size_t i = 0; i < len; i++) {
-        int high = hex_value(text.ptr[2 * i]), low = hex_value(text.ptr[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
+        unsigned high = hex_values[at[2 * i]] - 1U, low = hex_values[at[2 * i + 1]] - 1U;
+        all |= high | low;
         ret[i] = (uint8_t)(high << 4 | low);
     }
-    return true;
+    return all < 16;
 }
 
 size_t base64_encode(const uint8_t *data, size_t len, char *ret)

@@ -156,6 +156,26 @@ uint64_t hash_pair(struct span first, struct span second)
     return hash ^ hash >> 33;
 }
 
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+uint64_t hash_quick(struct span data, uint64_t seed)
+{
+    uint64_t hash = seed ^ data.len * UINT64_C(0x9e3779b97f4a7c15), word;
+    size_t left = data.len;
+    const char *at = data.ptr;
+    for (; left >= sizeof(word); left -= sizeof(word), at += sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        hash = fold(hash ^ word, 0xff51afd7ed558ccd);
+    }
+    for (word = 0; left; left--)
+        word = word << 8 | (unsigned char)at[left - 1];
+    return fold(hash ^ word, 0xc4ceb9fe1a85ec53);
+}
+
 void random_bytes(void *ret, size_t len)
 {
     char *at = ret;

@@ -35,6 +35,10 @@ long base64_decode(struct span text, uint8_t *ret, size_t cap);
  * are chosen by it. */
 uint64_t hash_pair(struct span first, struct span second);
 
+/* A fast 64-bit hash for tables in memory; it may change with any release. seed: random where others choose the data.
+ */
+uint64_t hash_quick(struct span data, uint64_t seed);
+
 /* UUIDv7 (RFC 9562) from wall milliseconds and 10 random bytes; UUIDv5 from a namespace and a name. 36 characters +
  * NUL. */
 void uuid7(int64_t wall_ms, const uint8_t random[10], char ret[UUID_TEXT + 1]);

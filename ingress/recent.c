@@ -1,6 +1,7 @@
-/* A ring of fixed-size entries, the oldest overwritten, found through chained buckets. Identities are kept as seeded
- * 64-bit hashes, so an entry has the same size whatever the ids; a duplicate must also agree in the signal's SHA-256.
- * now_ms is monotonic. The pages of the ring are touched only as it fills. */
+/* A ring of fixed-size entries, the oldest overwritten, found through chained buckets. Entries are numbered as they
+ * come; a chain leads from the newest to older ones and ends where the ring has gone over it. Identities are kept as
+ * seeded 64-bit hashes, so an entry has the same size whatever the ids; a duplicate must also agree in the signal's
+ * SHA-256. now_ms is monotonic. The pages of the ring are touched only as it fills. */
 #include "ingress/recent.h"
 
 #include "common/mem.h"
@@ -8,22 +9,22 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { BUCKETS = RECENT_ENTRIES, SHA_KEPT = 16, SEED_SIZE = 16, NONE = 0 };
+enum { BUCKETS = RECENT_ENTRIES, SHA_KEPT = 16 };
 
 struct entry {
     uint64_t key;         /* of tenant and id */
     uint64_t entitlement; /* of tenant and entitlement */
     int64_t at_ms;
     uint8_t sha256[SHA_KEPT];
-    uint32_t next; /* index + 1 in the same bucket, or NONE */
+    uint32_t next; /* number of an older one in the same bucket */
 };
 
 struct recent {
     pthread_mutex_t lock;
     struct entry *ring;
-    uint32_t *buckets; /* index + 1 of the newest entry, or NONE */
-    uint64_t added;
-    char seed[SEED_SIZE];
+    uint32_t *buckets; /* number of the newest entry */
+    uint32_t last;     /* number of the newest of all; 0: none yet */
+    uint64_t seed;
 };
 
 struct recent *recent_new(void)
@@ -32,7 +33,7 @@ struct recent *recent_new(void)
     pthread_mutex_init(&recent->lock, NULL);
     recent->ring = xcalloc(RECENT_ENTRIES, sizeof(*recent->ring));
     recent->buckets = xcalloc(BUCKETS, sizeof(*recent->buckets));
-    random_bytes(recent->seed, sizeof(recent->seed));
+    random_bytes(&recent->seed, sizeof(recent->seed));
     return recent;
 }
 
@@ -50,43 +51,39 @@ void recent_free(struct recent *recent)
 static void make_keys(const struct recent *recent, const struct identity *identity, uint64_t *ret_key,
                       uint64_t *ret_entitlement)
 {
-    uint64_t tenant = hash_pair((struct span){recent->seed, sizeof(recent->seed)}, identity->tenant_id);
-    struct span prefix = {(const char *)&tenant, sizeof(tenant)};
-    *ret_key = hash_pair(prefix, identity->id);
-    *ret_entitlement = hash_pair(prefix, identity->entitlement_id);
+    uint64_t tenant = hash_quick(identity->tenant_id, recent->seed);
+    *ret_key = hash_quick(identity->id, tenant);
+    *ret_entitlement = hash_quick(identity->entitlement_id, tenant);
 }
 
-static void unlink_entry(struct recent *recent, uint32_t number)
+/* Whether the ring still holds the entry of that number. */
+static bool is_kept(const struct recent *recent, uint32_t number)
 {
-    uint32_t *link = &recent->buckets[recent->ring[number - 1].key % BUCKETS];
-    while (*link != NONE && *link != number)
-        link = &recent->ring[*link - 1].next;
-    if (*link == number)
-        *link = recent->ring[number - 1].next;
+    return number && recent->last - number < RECENT_ENTRIES;
 }
 
 /* sha256 NULL and entitlement NULL match any. The caller holds the lock. */
 static bool find(const struct recent *recent, uint64_t key, const uint64_t *entitlement, const uint8_t *sha256,
                  int64_t now_ms)
 {
-    for (uint32_t n = recent->buckets[key % BUCKETS]; n != NONE; n = recent->ring[n - 1].next) {
-        const struct entry *entry = &recent->ring[n - 1];
+    uint32_t number = recent->buckets[key % BUCKETS], younger = number + 1;
+    while (is_kept(recent, number) && (int32_t)(number - younger) < 0) { /* numbers wrap */
+        const struct entry *entry = &recent->ring[number % RECENT_ENTRIES];
         if (entry->key == key && (!entitlement || entry->entitlement == *entitlement) &&
             (!sha256 || memcmp(entry->sha256, sha256, SHA_KEPT) == 0) && now_ms - entry->at_ms < RECENT_AGE_MS)
             return true;
+        younger = number;
+        number = entry->next;
     }
     return false;
 }
 
 static void insert(struct recent *recent, const struct entry *entry)
 {
-    uint32_t number = (uint32_t)(recent->added % RECENT_ENTRIES) + 1;
-    if (recent->added >= RECENT_ENTRIES)
-        unlink_entry(recent, number);
-    recent->added++;
+    uint32_t number = ++recent->last;
     uint32_t *bucket = &recent->buckets[entry->key % BUCKETS];
-    recent->ring[number - 1] = *entry;
-    recent->ring[number - 1].next = *bucket;
+    recent->ring[number % RECENT_ENTRIES] = *entry;
+    recent->ring[number % RECENT_ENTRIES].next = *bucket;
     *bucket = number;
 }
 

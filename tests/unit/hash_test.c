@@ -119,6 +119,40 @@ Test(hash, pair_spreads_numbered_names)
     }
 }
 
+Test(hash, quick_tells_lengths_contents_and_seeds_apart)
+{
+    static const char zeros[17];
+    uint64_t seen[64];
+    size_t count = 0;
+    for (size_t len = 0; len < sizeof(zeros); len++)
+        for (uint64_t seed = 0; seed < 2; seed++)
+            seen[count++] = hash_quick((struct span){zeros, len}, seed);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < i; k++)
+            cr_assert_neq(seen[i], seen[k], "%zu and %zu", i, k);
+    char text[] = "tenant-1/entitlement-22";
+    uint64_t whole = hash_quick(span_of(text), 7);
+    cr_assert_eq(hash_quick(span_of("tenant-1/entitlement-22"), 7), whole);
+    for (size_t i = 0; i < sizeof(text) - 1; i++) {
+        text[i] ^= 1;
+        cr_assert_neq(hash_quick(span_of(text), 7), whole, "byte %zu", i);
+        text[i] ^= 1;
+    }
+}
+
+Test(hash, quick_spreads_numbered_names)
+{
+    enum { NAMES = 16000, BUCKETS = 16 };
+    int counts[BUCKETS] = {0};
+    char name[32];
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(name, sizeof(name), "entitlement-%d", i);
+        counts[hash_quick(span_of(name), 0) % BUCKETS]++;
+    }
+    for (int i = 0; i < BUCKETS; i++)
+        cr_assert(counts[i] > 850 && counts[i] < 1150, "bucket %d has %d", i, counts[i]);
+}
+
 Test(encoding, hex)
 {
     uint8_t bytes[4] = {0, 0, 0, 0};
