@@ -68,6 +68,15 @@ bool batch_failed(struct store_request *request, int status, const char *event, 
     return true;
 }
 
+void batch_reserve(struct batch *batch, size_t signals)
+{
+    struct store_commit *commit = &batch->commit;
+    size_t cap = batch->outcome_cap;
+    mem_grow(&commit->signals, &batch->signal_cap, signals, sizeof(*commit->signals));
+    mem_grow(&commit->outcomes, &cap, signals, sizeof(*commit->outcomes));
+    mem_grow(&commit->outcome_shards, &batch->outcome_cap, signals, sizeof(*commit->outcome_shards));
+}
+
 struct signal_change *batch_signal(struct batch *batch, bool insert)
 {
     mem_grow(&batch->commit.signals, &batch->signal_cap, batch->commit.signal_count + 1,

@@ -2,13 +2,17 @@
  * waiting rows line up behind them; entitlement and refund events pass. */
 #include "jidoka/worker.h"
 
-/* A key met in this batch: an identity, or an identity with its hash. */
+/* An identity met in this batch, or another body under it. */
 struct seen {
     UT_hash_handle hh;
+    struct seen *more; /* further bodies */
+    uint8_t sha256[SHA256_SIZE];
     char key[];
 };
 
-enum { IDENTITY_KEY_MAX = GOVERNOR_KEY_MAX + FRAME_ID_MAX + 2 + sizeof(uint32_t) + SHA256_SIZE };
+enum met { MET_NEVER, MET_IDENTITY, MET_BODY };
+
+enum { IDENTITY_KEY_MAX = GOVERNOR_KEY_MAX + FRAME_ID_MAX + 2 + sizeof(uint32_t) };
 
 static size_t identity_key(const struct signal *signal, char *out)
 {
@@ -23,17 +27,29 @@ static size_t identity_key(const struct signal *signal, char *out)
     return (size_t)(p - out);
 }
 
-/* Whether the key was met before in this batch; it is from now on. */
-static bool seen_before(struct batch *batch, struct seen **seen, const char *key, size_t len)
+/* What of the signal was met before in this batch; all of it is from now on. */
+static enum met meet(struct batch *batch, struct seen **seen, const struct signal *signal)
 {
+    char key[IDENTITY_KEY_MAX];
+    size_t len = identity_key(signal, key);
+    unsigned hash;
     struct seen *found;
-    HASH_FIND(hh, *seen, key, len, found);
-    if (found)
-        return true;
-    found = arena_alloc(&batch->arena, sizeof(*found) + len);
-    memcpy(found->key, key, len);
-    HASH_ADD_KEYPTR(hh, *seen, found->key, len, found);
-    return false;
+    HASH_VALUE(key, len, hash);
+    HASH_FIND_BYHASHVALUE(hh, *seen, key, len, hash, found);
+    for (const struct seen *body = found; body; body = body->more)
+        if (memcmp(body->sha256, signal->sha256, SHA256_SIZE) == 0)
+            return MET_BODY;
+    struct seen *added = arena_alloc(&batch->arena, sizeof(*added) + (found ? 0 : len));
+    memcpy(added->sha256, signal->sha256, SHA256_SIZE);
+    added->more = NULL;
+    if (found) {
+        added->more = found->more;
+        found->more = added;
+        return MET_IDENTITY;
+    }
+    memcpy(added->key, key, len);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, *seen, added->key, len, hash, added);
+    return MET_NEVER;
 }
 
 static struct signal_change *insert_row(struct batch *batch, const struct signal *signal, bool conflict)
@@ -243,15 +259,11 @@ static void step_unknown(struct batch *batch, const struct signal *signal, bool 
 static void judge(struct batch *batch, struct seen **seen, const struct signal *signal,
                   const struct lookup_signal *lookup)
 {
-    char key[IDENTITY_KEY_MAX];
-    size_t len = identity_key(signal, key);
-    memcpy(key + len, signal->sha256, SHA256_SIZE);
-    bool body_seen = seen_before(batch, seen, key, len + SHA256_SIZE);
-    bool identity_seen = seen_before(batch, seen, key, len);
+    enum met met = meet(batch, seen, signal);
     batch->commit.taken++;
-    if (body_seen || (lookup->found && (lookup->same_hash || lookup->conflict_known)))
+    if (met == MET_BODY || (lookup->found && (lookup->same_hash || lookup->conflict_known)))
         batch->commit.duplicates++;
-    else if (lookup->found || identity_seen)
+    else if (lookup->found || met == MET_IDENTITY)
         dead_letter(batch, partition_find(batch->partition, signal->tenant_id, signal->entitlement_id), signal, true,
                     "id_conflict");
     else if (span_is(signal->tenant_id, "_system"))
@@ -287,6 +299,7 @@ static struct signal *unparseable(struct batch *batch, const struct kanban_deliv
 static void step_all(struct batch *batch)
 {
     struct seen *seen = NULL;
+    batch_reserve(batch, batch->lookup.signal_count);
     partition_cache(batch->partition, &batch->lookup);
     for (size_t i = 0; i < batch->delivery_count; i++)
         if (batch->deliveries[i]->frame)
@@ -336,14 +349,16 @@ static void take_delivery(struct partition *p, struct batch *batch)
     p->delivery_count--;
 }
 
-static void gather_signals(struct batch *batch, struct kanban_delivery *delivery, size_t *cap)
+static uint32_t count_signals(const struct kanban_delivery *delivery)
 {
-    uint32_t count = delivery->frame ? delivery->frame->header.count : 1;
+    return delivery->frame ? delivery->frame->header.count : 1;
+}
+
+static void gather_signals(struct batch *batch, struct kanban_delivery *delivery)
+{
+    uint32_t count = count_signals(delivery);
     struct signal *signals = delivery->frame ? delivery->frame->signals : unparseable(batch, delivery);
     struct store_lookup *lookup = &batch->lookup;
-    size_t pointer_cap = *cap;
-    mem_grow(&batch->signals, &pointer_cap, lookup->signal_count + count, sizeof(*batch->signals));
-    mem_grow(&lookup->signals, cap, lookup->signal_count + count, sizeof(*lookup->signals));
     for (uint32_t i = 0; i < count; i++) {
         const struct signal *s = &signals[i];
         batch->signals[lookup->signal_count] = s;
@@ -352,17 +367,28 @@ static void gather_signals(struct batch *batch, struct kanban_delivery *delivery
     }
 }
 
+/* Takes the next deliveries with as many signals as a batch may have. */
+static void take_deliveries(struct partition *p, struct batch *batch)
+{
+    /* Whichever frame its owners crash on comes by itself. */
+    uint32_t frames = p->crashes ? 1 : p->delivery_count;
+    size_t signals = 0;
+    batch->deliveries = xcalloc(frames, sizeof(struct kanban_delivery *));
+    while (batch->delivery_count < frames && signals < BATCH_SIGNALS_MAX) {
+        take_delivery(p, batch);
+        signals += count_signals(batch->deliveries[batch->delivery_count - 1]);
+    }
+    batch->signals = xcalloc(signals, sizeof(struct signal *));
+    batch->lookup.signals = xcalloc(signals, sizeof(*batch->lookup.signals));
+    for (size_t i = 0; i < batch->delivery_count; i++)
+        gather_signals(batch, batch->deliveries[i]);
+}
+
 void frames_begin(struct partition *p)
 {
     struct batch *batch = batch_new(p, BATCH_FRAMES);
-    size_t cap = 0, governor_cap = 0;
-    /* Whichever frame its owners crash on comes by itself. */
-    uint32_t frames = p->crashes ? 1 : p->delivery_count;
-    batch->deliveries = xcalloc(frames, sizeof(struct kanban_delivery *));
-    while (batch->delivery_count < frames && batch->lookup.signal_count < BATCH_SIGNALS_MAX) {
-        take_delivery(p, batch);
-        gather_signals(batch, batch->deliveries[batch->delivery_count - 1], &cap);
-    }
+    size_t governor_cap = 0;
+    take_deliveries(p, batch);
     for (size_t i = 0; i < batch->lookup.signal_count; i++)
         if (!span_is(batch->signals[i]->tenant_id, "_system"))
             look_up_governor(batch, &governor_cap, batch->signals[i]);

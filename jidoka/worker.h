@@ -11,6 +11,9 @@
 #include "jidoka/policy.h"
 #include "jidoka/runner.h"
 
+/* What is in the tables is others' choice: the seed is where this program was loaded, which they do not know. */
+#define HASH_FUNCTION(key, len, ret)                                                                                   \
+    ((ret) = (unsigned)hash_quick((struct span){(const char *)(key), (len)}, (uintptr_t)governor_state_names))
 #include <uthash.h>
 
 /* A line at its default cap is released in one batch: fewer rows, and what arrives meanwhile would overflow it. */
@@ -204,6 +207,8 @@ void batch_free(struct batch *batch); /* abandons its deliveries */
 /* After a request of the batch: true if there is nothing more to do now, because the partition is being left (dropped
  * here) or because the request failed (logged, tried again after a pause). */
 bool batch_failed(struct store_request *request, int status, const char *event, void (*again)(struct batch *batch));
+/* Makes room for the rows and receipts of so many signals. */
+void batch_reserve(struct batch *batch, size_t signals);
 struct signal_change *batch_signal(struct batch *batch, bool insert);
 void batch_change(struct batch *batch, struct governor_entry *entry); /* the record shall be stored */
 void batch_start(struct batch *batch, struct governor_entry *entry);  /* its action shall start */
