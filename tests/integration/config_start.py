@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import ledger  # noqa: E402
+import pages  # noqa: E402
 from checks import NOBODY, ended, main, wait_for  # noqa: E402
 
 USAGE, BUSY = 2, 6  # exit codes
@@ -168,6 +169,7 @@ def test_damaged_database(t):
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
+    pages.write_checksums(path)
     code, said = t.refused_start()
     t.equal("exit code with the database of a later version", code, 1)
     t.contains("message", said, "99")

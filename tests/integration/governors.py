@@ -7,6 +7,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import ledger  # noqa: E402
+import pages  # noqa: E402
 from checks import ended, governor, main, signal_of, wait_for  # noqa: E402
 
 HOUR_MS = 3600 * 1000
@@ -75,6 +76,7 @@ def let_period_pass(data, record, ms):
         db.execute("UPDATE governors SET numbers = ?, quota_due = quota_due - ? WHERE (tenant, entitlement) = (?, ?)",
                    (blob_of(numbers), ms, *key))
     db.close()
+    pages.write_checksums(os.path.join(data, "tai.db"))
 
 
 def test_quota(t):
