@@ -142,7 +142,7 @@ def status_of(thread):
 
 
 def hurt_running(sweep, service, workload, when):
-    """The workload and the drain under strace; a persistent fault ends before the drain."""
+    """The workload and the drain under strace; a persistent fault ends before the drain. Whether it was hit."""
     service.start()
     tracer = Tracer(sweep, service, when)
     workload.run()
@@ -152,10 +152,11 @@ def hurt_running(sweep, service, workload, when):
     service.process.send_signal(signal.SIGTERM)
     service.process.wait(30)
     tracer.end()
+    return was_hit(service.data)
 
 
 def run_traced_start(sweep, service, when):
-    """A start under strace, until it serves, ends or is hit; then all of it is killed."""
+    """A start under strace, until it serves, ends or is hit; then all of it is killed. Whether it was hit."""
     command = [*sweep.options(service.data, when), "-f", service.binary, "run", "--data", service.data,
                "--listen", "127.0.0.1:0", "--andon-listen", "127.0.0.1:0"]
     with open(service.log_path, "ab") as log:
@@ -169,8 +170,10 @@ def run_traced_start(sweep, service, when):
         if was_hit(service.data) and "signal" in sweep.fault:
             break
         time.sleep(0.003)
+    hit = was_hit(service.data)
     kill_tree(tracer)
     tracer.stdout.close()
+    return hit
 
 
 def kill_tree(tracer):
@@ -201,7 +204,7 @@ def hurt_start(sweep, service, workload, when):
         service.process.wait()
         harness.reap(worker)
         service.process.stdout.close()
-    run_traced_start(sweep, service, when)
+    return run_traced_start(sweep, service, when)
 
 
 def run_point(options, sweep, when):
@@ -210,15 +213,16 @@ def run_point(options, sweep, when):
     data = tempfile.mkdtemp(prefix="tai-sweep-")
     service = harness.Service(options.tai, data=data)
     workload = Workload(service, history, options.seed, sweep.big)
+    hit = False
     try:
-        (hurt_start if sweep.start else hurt_running)(sweep, service, workload, when)
+        hit = (hurt_start if sweep.start else hurt_running)(sweep, service, workload, when)
         if service.process:
             service.process.stdout.close()
         service.start()
         workload.run(3)
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         violations.add(f"{sweep.name()} {when}: {error}")
-    hit, calls = was_hit(data), calls_in(data)
+    calls = calls_in(data)
     harness.check(service, history, violations, timeout=30)
     if violations:
         print(f"FAILED {sweep.name()} at call {when}; data kept in {data}\n{service.log()}", flush=True)
