@@ -20,7 +20,7 @@ target_compile_options(tai_flags INTERFACE -Wall -Wextra -Werror -Wshadow -Wpoin
   -fstack-protector-strong -fno-omit-frame-pointer)
 if(TAI_SANITIZE)
   # The checks that sanitizers insert hide value ranges from gcc: it then sees truncation everywhere.
-  target_compile_options(tai_flags INTERFACE -fsanitize=${TAI_SANITIZE} -fno-sanitize-recover=all -Wno-format-truncation)
+  target_compile_options(tai_flags INTERFACE -fsanitize=${TAI_SANITIZE} -fno-sanitize-recover=all $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>)
   target_link_options(tai_flags INTERFACE -fsanitize=${TAI_SANITIZE})
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   target_compile_definitions(tai_flags INTERFACE _FORTIFY_SOURCE=2)
