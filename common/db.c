@@ -3,6 +3,7 @@
  *
  * Failure: opening explains itself in struct error. The file is made with mode 0600; log and index inherit that. */
 #include "common/db_internal.h"
+#include "common/db_wal.h"
 #include "common/mem.h"
 
 #include <errno.h>
@@ -25,6 +26,11 @@ static int on_commit(void *arg, sqlite3 *handle, const char *name, int pages)
 static int open_failed(sqlite3 *handle, int rc, const char *path, const char *what, struct error *err)
 {
     int status = db_code(handle, rc);
+    int64_t page = status == -EUCLEAN ? db_bad_page(handle) : 0;
+    if (page)
+        return error_set(err, status,
+                         "%s: %s: the file is damaged or not ours: page %lld does not hold what was written", path,
+                         what, (long long)page);
     if (status == -EUCLEAN)
         return error_set(err, status, "%s: %s: the file is damaged or no database: %s", path, what,
                          sqlite3_errmsg(handle));
@@ -44,15 +50,32 @@ static int create_file(const char *path, struct error *err)
     return 0;
 }
 
+static const char default_vfs[] = "tai-database";
+
 static void configure(void)
 {
     /* Counting its memory costs SQLite a lock at each allocation; nobody asks. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    /* SQLite keeps its address: one for the life of the process. */
+    /* SQLite keeps their addresses: for the life of the process. */
     static struct db_vfs *gather;
-    if (db_vfs_new(NULL, &gather) < 0)
+    static struct db_checksum *checksums;
+    if (db_vfs_new(NULL, &gather) < 0 || db_checksum_new(db_vfs_name(gather), default_vfs, &checksums) < 0)
         abort();
-    db_checksum_register(db_vfs_name(gather));
+}
+
+const char *db_default_vfs(void)
+{
+    static pthread_once_t configured = PTHREAD_ONCE_INIT;
+    pthread_once(&configured, configure);
+    return default_vfs;
+}
+
+/* Before SQLite recovers from it. */
+static int check_log(const char *path, struct error *err)
+{
+    struct wal_scan scan;
+    int status = wal_scan(path, NULL, NULL, &scan, err);
+    return status ? status : wal_verdict(path, &scan, err);
 }
 
 static int set_up(sqlite3 *handle, const struct db_options *options, struct error *err)
@@ -158,6 +181,8 @@ static int start_thread(struct db *db)
 static int open_handle(const struct db_options *options, const char *vfs, sqlite3 **ret, struct error *err)
 {
     int status = options->vfs ? 0 : create_file(options->path, err);
+    if (!status && !options->vfs)
+        status = check_log(options->path, err);
     if (status)
         return status;
     sqlite3 *handle = NULL;
@@ -181,22 +206,43 @@ static int open_handle(const struct db_options *options, const char *vfs, sqlite
     return 0;
 }
 
+/* The layers over the VFS that was asked for; name: what to open the file with. */
+static int stack_vfs(struct db *db, const struct db_options *options, const char **ret_name)
+{
+    *ret_name = db_default_vfs();
+    if (!options->vfs)
+        return 0;
+    int status = options->sync ? db_vfs_new(options->vfs, &db->gather) : 0;
+    if (!status)
+        status = db_checksum_new(db->gather ? db_vfs_name(db->gather) : options->vfs, NULL, &db->checksums);
+    if (!status)
+        *ret_name = db_checksum_name(db->checksums);
+    return status;
+}
+
+static void db_free(struct db *db)
+{
+    db_checksum_free(db->checksums);
+    db_vfs_free(db->gather);
+    free(db);
+}
+
 int db_open(const struct db_options *options, struct db **ret, struct error *err)
 {
-    static pthread_once_t configured = PTHREAD_ONCE_INIT;
     sqlite3 *handle = NULL;
-    struct db_vfs *vfs = NULL;
-    pthread_once(&configured, configure);
-    int status = options->vfs && options->sync ? db_vfs_new(options->vfs, &vfs) : 0;
+    const char *vfs;
+    struct db *db = xcalloc(1, sizeof(*db));
+    int status = stack_vfs(db, options, &vfs);
     if (status)
-        return error_set(err, status, "%s: there is no VFS %s", options->path, options->vfs);
-    status = open_handle(options, vfs ? db_vfs_name(vfs) : options->vfs ? options->vfs : DB_CHECKSUM_VFS, &handle, err);
+        error_set(err, status, "%s: there is no VFS %s", options->path, options->vfs);
+    else
+        status = open_handle(options, vfs, &handle, err);
     if (status) {
-        db_vfs_free(vfs);
+        db_free(db);
         return status;
     }
-    struct db *db = xcalloc(1, sizeof(*db));
-    db->vfs = vfs;
+    db->on_damage = options->on_damage;
+    db->damage_ctx = options->damage_ctx;
     db_conn_init(&db->conn, handle);
     sqlite3_wal_hook(handle, on_commit, &db->conn);
     db->checkpoint_at = DB_WAL_PAGES;
@@ -206,8 +252,7 @@ int db_open(const struct db_options *options, struct db **ret, struct error *err
     if (status) {
         db_conn_done(&db->conn);
         sqlite3_close(handle);
-        db_vfs_free(vfs);
-        free(db);
+        db_free(db);
         return error_set(err, status, "%s: cannot start the database thread: %s", options->path, error_text(status));
     }
     *ret = db;
@@ -223,10 +268,9 @@ void db_close(struct db *db)
     sqlite3 *handle = db->conn.handle;
     db_conn_done(&db->conn);
     sqlite3_close(handle);
-    db_vfs_free(db->vfs);
     sem_destroy(&db->wake);
     pthread_mutex_destroy(&db->ports_lock);
-    free(db);
+    db_free(db);
 }
 
 void db_stats(struct db *db, struct db_stats *ret)
@@ -237,6 +281,7 @@ void db_stats(struct db *db, struct db_stats *ret)
         .commits = atomic_load_explicit(&db->stats.commits, memory_order_relaxed),
         .failed_turns = atomic_load_explicit(&db->stats.failed_turns, memory_order_relaxed),
         .commit_us_total = atomic_load_explicit(&db->stats.commit_us_total, memory_order_relaxed),
+        .corruptions = atomic_load_explicit(&db->stats.corruptions, memory_order_relaxed),
         .disk_full = atomic_load_explicit(&db->stats.disk_full, memory_order_relaxed),
     };
 }

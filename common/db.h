@@ -23,6 +23,9 @@ struct db_options {
         *schema;     /* SQL scripts, one per version; PRAGMA user_version counts those applied; NULL-terminated */
     bool sync;       /* false only for tests and benchmarks: synchronous=OFF */
     const char *vfs; /* or NULL */
+    /* Called on the database thread for each job that fails with -EUCLEAN; what: one line. Or NULL. */
+    void (*on_damage)(void *ctx, const char *what);
+    void *damage_ctx;
 };
 
 must_check int db_open(const struct db_options *options, struct db **ret, struct error *err);
@@ -32,6 +35,7 @@ void db_close(struct db *db);
 struct db_stats {
     uint64_t turns, jobs, commits, failed_turns;
     uint64_t commit_us_total; /* wall time of the COMMITs */
+    uint64_t corruptions;     /* jobs that failed with -EUCLEAN */
     int64_t disk_full;        /* 1 while the last write turn failed for space */
 };
 void db_stats(struct db *db, struct db_stats *ret); /* any thread */
@@ -53,6 +57,11 @@ sqlite3 *db_handle(struct db_conn *conn);
 must_check int db_run(sqlite3_stmt *stmt);
 /* One step: 1 a row, 0 done, or -errno. */
 must_check int db_step(sqlite3_stmt *stmt);
+
+/* In a job that fails with -EUCLEAN: what is damaged, as far as known ("table t: page 17 …"). Without a text of the
+ * job's own it is made of what SQLite met. The text holds until the job returns, and goes to on_damage. */
+const char *db_damage(struct db_conn *conn);
+void db_damage_say(struct db_conn *conn, const char *what);
 
 /* A job is embedded in the caller's struct and must live until done ran. */
 struct db_job {

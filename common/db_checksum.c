@@ -1,25 +1,33 @@
 /* A layer below SQLite that gives each page of a database file a checksum and verifies it whenever the page is read
- * from the file, so that a flipped or misplaced page is an error (SQLITE_IOERR_DATA, -EUCLEAN) and never served as
- * good.
+ * from the file, so that a flipped, misplaced or missing page is an error (SQLITE_CORRUPT, -EUCLEAN) and never served
+ * as good.
  *
  *   page (4096 bytes)   contents … 4088 | checksum 8, little-endian, over contents and the page's offset
  *
- * The 8 bytes are SQLite's reserved bytes: byte 20 of the file's header says how many there are, and files without them
- * are passed through. Frames of the write-ahead log have SQLite's own checksums, verified when the log is recovered. */
+ * The 8 bytes are SQLite's reserved bytes. Every file opened through this layer has them: whether a page is verified
+ * does not depend on what the file says. Not seen: an older contents of the page at its own place (a lost write).
+ * Frames of the write-ahead log have SQLite's own checksums, verified when the log is recovered (db_wal.c). */
 #include "common/db_internal.h"
 #include "common/mem.h"
 
 #include <endian.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_SIZE = 100, RESERVED_AT = 20, PAGE_MIN = 512, PAGE_MAX = 65536 };
+enum { PAGE_MIN = 512, PAGE_MAX = 65536 };
+
+struct db_checksum {
+    sqlite3_vfs vfs; /* pAppData: the one below */
+    char name[40];
+};
 
 struct checked_file {
     sqlite3_file base;
-    bool checked;        /* the header says that pages carry checksums */
-    char *page;          /* PAGE_MAX bytes, for a page on its way out */
-    sqlite3_file *lower; /* lies behind this struct */
+    sqlite3_int64 bad_page; /* the last page found damaged, from 1; 0: none since it was asked for */
+    char *page;             /* PAGE_MAX bytes, for a page on its way out */
+    sqlite3_file *lower;    /* lies behind this struct */
 };
 
 static sqlite3_file *lower_of(sqlite3_file *file)
@@ -49,43 +57,49 @@ static uint64_t checksum(const char *page, size_t len, sqlite3_int64 offset)
     return htole64(sum ^ sum >> 31);
 }
 
-static bool is_page(const struct checked_file *file, int len, sqlite3_int64 offset)
+static bool is_page(int len, sqlite3_int64 offset)
 {
-    return file->checked && len >= PAGE_MIN && len <= PAGE_MAX && (len & (len - 1)) == 0 && offset % len == 0;
+    return len >= PAGE_MIN && len <= PAGE_MAX && (len & (len - 1)) == 0 && offset % len == 0;
 }
 
-static void read_header(struct checked_file *file, const char *data, int len, sqlite3_int64 offset)
+bool db_page_valid(const char *page, size_t len, int64_t offset)
 {
-    if (offset == 0 && len >= HEADER_SIZE)
-        file->checked = data[RESERVED_AT] == DB_CHECKSUM_SIZE;
+    uint64_t sum = checksum(page, len, offset);
+    return memcmp(page + len - DB_CHECKSUM_SIZE, &sum, sizeof(sum)) == 0;
 }
 
 static int checked_read(sqlite3_file *base, void *data, int len, sqlite3_int64 offset)
 {
     struct checked_file *file = (struct checked_file *)base;
     int rc = file->lower->pMethods->xRead(file->lower, data, len, offset);
-    if (rc != SQLITE_OK)
+    if (!is_page(len, offset) || (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ))
         return rc;
-    read_header(file, data, len, offset);
-    if (!is_page(file, len, offset))
+    if (rc == SQLITE_OK && db_page_valid(data, (size_t)len, offset))
         return SQLITE_OK;
-    uint64_t sum = checksum(data, (size_t)len, offset);
-    if (memcmp((char *)data + len - DB_CHECKSUM_SIZE, &sum, sizeof(sum)) == 0)
-        return SQLITE_OK;
-    sqlite3_log(SQLITE_IOERR_DATA, "page %lld: its checksum does not match its contents", offset / len + 1);
-    return SQLITE_IOERR_DATA;
+    /* Not SQLITE_IOERR: for that SQLite would roll back what others have done in the same transaction. */
+    file->bad_page = offset / len + 1;
+    return SQLITE_CORRUPT;
 }
 
 static int checked_write(sqlite3_file *base, const void *data, int len, sqlite3_int64 offset)
 {
     struct checked_file *file = (struct checked_file *)base;
-    read_header(file, data, len, offset);
-    if (!is_page(file, len, offset))
+    if (!is_page(len, offset))
         return file->lower->pMethods->xWrite(file->lower, data, len, offset);
     uint64_t sum = checksum(data, (size_t)len, offset);
     memcpy(file->page, data, (size_t)len - DB_CHECKSUM_SIZE);
     memcpy(file->page + len - DB_CHECKSUM_SIZE, &sum, sizeof(sum));
     return file->lower->pMethods->xWrite(file->lower, file->page, len, offset);
+}
+
+static int checked_control(sqlite3_file *base, int op, void *arg)
+{
+    struct checked_file *file = (struct checked_file *)base;
+    if (op != DB_FCNTL_BAD_PAGE)
+        return file->lower->pMethods->xFileControl(file->lower, op, arg);
+    *(int64_t *)arg = file->bad_page;
+    file->bad_page = 0;
+    return SQLITE_OK;
 }
 
 static int checked_close(sqlite3_file *base)
@@ -129,11 +143,6 @@ static int down_reserved(sqlite3_file *file, int *ret)
     return lower_of(file)->pMethods->xCheckReservedLock(lower_of(file), ret);
 }
 
-static int down_control(sqlite3_file *file, int op, void *arg)
-{
-    return lower_of(file)->pMethods->xFileControl(lower_of(file), op, arg);
-}
-
 static int down_sector(sqlite3_file *file)
 {
     return lower_of(file)->pMethods->xSectorSize(lower_of(file));
@@ -175,7 +184,7 @@ static const sqlite3_io_methods checked_methods = {
     .xLock = down_lock,
     .xUnlock = down_unlock,
     .xCheckReservedLock = down_reserved,
-    .xFileControl = down_control,
+    .xFileControl = checked_control,
     .xSectorSize = down_sector,
     .xDeviceCharacteristics = down_traits,
     .xShmMap = down_shm_map,
@@ -233,24 +242,46 @@ static int vfs_error(sqlite3_vfs *vfs, int cap, char *ret)
     return lower_vfs(vfs)->xGetLastError(lower_vfs(vfs), cap, ret);
 }
 
-void db_checksum_register(const char *below)
+int db_checksum_new(const char *below, const char *name, struct db_checksum **ret)
 {
-    /* SQLite keeps its address: registered once, for the life of the process. */
-    static sqlite3_vfs vfs = {.iVersion = 1,
-                              .mxPathname = 512,
-                              .zName = DB_CHECKSUM_VFS,
-                              .xOpen = vfs_open,
-                              .xDelete = vfs_delete,
-                              .xAccess = vfs_access,
-                              .xFullPathname = vfs_path,
-                              .xRandomness = vfs_random,
-                              .xSleep = vfs_sleep,
-                              .xCurrentTime = vfs_time,
-                              .xGetLastError = vfs_error};
     sqlite3_vfs *lower = sqlite3_vfs_find(below);
-    vfs.pAppData = lower;
-    vfs.mxPathname = lower->mxPathname;
-    vfs.szOsFile = (int)sizeof(struct checked_file) + lower->szOsFile;
-    if (sqlite3_vfs_register(&vfs, 0) != SQLITE_OK)
-        abort();
+    if (!lower)
+        return -ENOENT;
+    struct db_checksum *checksums = xcalloc(1, sizeof(*checksums));
+    if (name)
+        snprintf(checksums->name, sizeof(checksums->name), "%s", name);
+    else
+        snprintf(checksums->name, sizeof(checksums->name), "checksum-%p", (void *)checksums);
+    checksums->vfs = (sqlite3_vfs){.iVersion = 1,
+                                   .szOsFile = (int)sizeof(struct checked_file) + lower->szOsFile,
+                                   .mxPathname = lower->mxPathname,
+                                   .zName = checksums->name,
+                                   .pAppData = lower,
+                                   .xOpen = vfs_open,
+                                   .xDelete = vfs_delete,
+                                   .xAccess = vfs_access,
+                                   .xFullPathname = vfs_path,
+                                   .xRandomness = vfs_random,
+                                   .xSleep = vfs_sleep,
+                                   .xCurrentTime = vfs_time,
+                                   .xGetLastError = vfs_error};
+    if (sqlite3_vfs_register(&checksums->vfs, 0) != SQLITE_OK) {
+        free(checksums);
+        return -ENOMEM;
+    }
+    *ret = checksums;
+    return 0;
+}
+
+const char *db_checksum_name(const struct db_checksum *checksums)
+{
+    return checksums->name;
+}
+
+void db_checksum_free(struct db_checksum *checksums)
+{
+    if (!checksums)
+        return;
+    sqlite3_vfs_unregister(&checksums->vfs);
+    free(checksums);
 }

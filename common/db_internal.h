@@ -27,9 +27,11 @@ struct db_conn {
     sqlite3_stmt **used; /* to be reset when the job returns */
     size_t used_count;
     size_t used_cap;
-    uint64_t job;      /* counts jobs, from 1 */
-    uint32_t notified; /* channels the running job named */
-    int wal_pages;     /* in the log after the last COMMIT */
+    uint64_t job;       /* counts jobs, from 1 */
+    uint32_t notified;  /* channels the running job named */
+    int wal_pages;      /* in the log after the last COMMIT */
+    sqlite3_stmt *last; /* that was asked for */
+    char damage[512];   /* what the running job found damaged, empty if nothing */
 };
 
 struct db_port {
@@ -54,7 +56,8 @@ struct db_port {
 
 struct db {
     struct db_conn conn;
-    struct db_vfs *vfs; /* over the one that was asked for, or NULL */
+    struct db_vfs *gather; /* over the VFS that was asked for, or NULL */
+    struct db_checksum *checksums;
     pthread_t thread;
     _Atomic(struct db_job *) intake; /* submitted, newest first; &asleep while the thread waits for work */
     sem_t wake;
@@ -62,9 +65,11 @@ struct db {
     struct db_job stop;
     pthread_mutex_t ports_lock;
     struct db_port *ports;
+    void (*on_damage)(void *ctx, const char *what);
+    void *damage_ctx;
     int checkpoint_at; /* pages in the log at which the next checkpoint is due */
     struct {
-        atomic_uint_least64_t turns, jobs, commits, failed_turns, commit_us_total;
+        atomic_uint_least64_t turns, jobs, commits, failed_turns, commit_us_total, corruptions;
         atomic_int_least64_t disk_full;
     } stats;
 };
@@ -77,10 +82,23 @@ int db_exec(struct db_conn *conn, const char *sql); /* a literal: BEGIN, COMMIT,
 int db_code(sqlite3 *handle, int rc);               /* SQLite's code as -errno; aborts where going on would lose data */
 _Noreturn void db_fatal(sqlite3 *handle, const char *doing);
 
-/* db_checksum.c: a VFS over the one named, for databases made with DB_CHECKSUM_SIZE reserved bytes a page */
-#define DB_CHECKSUM_VFS "tai-checksum"
-enum { DB_CHECKSUM_SIZE = 8 };
-void db_checksum_register(const char *below); /* once in a process, before the first use */
+/* db_checksum.c: a VFS over the one named (NULL: the default one), for databases with DB_CHECKSUM_SIZE reserved bytes a
+ * page */
+enum {
+    DB_CHECKSUM_SIZE = 8,
+    DB_FCNTL_BAD_PAGE = 0x7a10 /* file control, int64_t *: the last page found damaged, 0 if none since asked */
+};
+/* name: what it is registered as; NULL: a name of its own */
+must_check int db_checksum_new(const char *below, const char *name, struct db_checksum **ret);
+const char *db_checksum_name(const struct db_checksum *checksums);
+void db_checksum_free(struct db_checksum *checksums); /* after its files are closed */
+const char *db_default_vfs(void);                     /* db.c: gathering, with checksums, over the default one */
+bool db_page_valid(const char *page, size_t len, int64_t offset);
+
+/* db_damage.c */
+void db_damage_note(struct db *db); /* a job failed with -EUCLEAN: counts it and tells */
+/* The number of the page found damaged since this was asked last, 0 if none was. */
+int64_t db_bad_page(sqlite3 *handle);
 
 /* db_thread.c */
 void *db_thread(void *db);

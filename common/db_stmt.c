@@ -56,8 +56,6 @@ static int io_code(sqlite3 *handle, int rc)
         db_fatal(handle, "fsync");
     case SQLITE_IOERR_NOMEM:
         db_fatal(handle, "memory allocation");
-    case SQLITE_IOERR_DATA: /* a page's checksum */
-        return -EUCLEAN;
     case SQLITE_IOERR_SHMSIZE: /* the log's index could not grow */
         return -ENOSPC;
     case SQLITE_IOERR_WRITE:
@@ -142,6 +140,7 @@ static struct db_slot *slot_get(struct db_conn *conn, const char *sql)
 sqlite3_stmt *db_stmt(struct db_conn *conn, const char *sql)
 {
     struct db_slot *slot = slot_get(conn, sql);
+    conn->last = slot ? slot->stmt : NULL;
     if (!slot)
         return NULL;
     if (slot->job == conn->job) {
@@ -162,6 +161,7 @@ void db_conn_reset(struct db_conn *conn)
         sqlite3_clear_bindings(conn->used[i]);
     }
     conn->used_count = 0;
+    conn->last = NULL;
     conn->job++;
 }
 

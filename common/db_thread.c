@@ -128,10 +128,13 @@ static void deliver(struct db *db, uint32_t notified)
     pthread_mutex_unlock(&db->ports_lock);
 }
 
-static int run_job(struct db_conn *conn, struct db_job *job)
+static int run_job(struct db *db, struct db_job *job)
 {
+    struct db_conn *conn = &db->conn;
     conn->notified = 0;
     int status = job->run(conn, job);
+    if (status == -EUCLEAN)
+        db_damage_note(db);
     db_conn_reset(conn);
     return status;
 }
@@ -144,7 +147,7 @@ static void run_reads(struct db *db, struct chain *reads)
     db_exec(conn, "BEGIN"); /* one snapshot for all; without it each statement opens its own */
     for (struct db_job *job = reads->first, *next; job; job = next) {
         next = job->next;
-        job->status = run_job(conn, job);
+        job->status = run_job(db, job);
         finish(job);
     }
     if (!sqlite3_get_autocommit(conn->handle))
@@ -166,14 +169,15 @@ static void roll_back(struct db_conn *conn)
 
 /* One job; alone says that nothing stands in the transaction yet. *lost is set to -errno when the transaction is gone.
  */
-static int run_write(struct db_conn *conn, struct db_job *job, bool alone, int *lost)
+static int run_write(struct db *db, struct db_job *job, bool alone, int *lost)
 {
+    struct db_conn *conn = &db->conn;
     if (!alone) {
         *lost = db_code(conn->handle, db_exec(conn, "SAVEPOINT job"));
         if (*lost)
             return *lost;
     }
-    int status = run_job(conn, job);
+    int status = run_job(db, job);
     bool gone = sqlite3_get_autocommit(conn->handle); /* SQLite rolled back everything */
     if (gone && !status)
         status = -EIO;
@@ -234,12 +238,13 @@ static void settle_stats(struct db *db, int failed, bool full)
 }
 
 /* All of them or none: false when one failed, or the transaction is gone; then nothing stands. */
-static bool run_together(struct db_conn *conn, struct chain *writes, uint32_t *notified)
+static bool run_together(struct db *db, struct chain *writes, uint32_t *notified)
 {
+    struct db_conn *conn = &db->conn;
     if (begin(conn))
         return false;
     for (struct db_job *job = writes->first; job; job = job->next) {
-        job->status = run_job(conn, job);
+        job->status = run_job(db, job);
         if (job->status || sqlite3_get_autocommit(conn->handle)) {
             roll_back(conn);
             return false;
@@ -250,12 +255,13 @@ static bool run_together(struct db_conn *conn, struct chain *writes, uint32_t *n
 }
 
 /* Each by itself; *alone: none succeeded. Returns -errno when the transaction is gone. */
-static int run_apart(struct db_conn *conn, struct chain *writes, uint32_t *notified, bool *alone, bool *full)
+static int run_apart(struct db *db, struct chain *writes, uint32_t *notified, bool *alone, bool *full)
 {
+    struct db_conn *conn = &db->conn;
     int lost = begin(conn);
     *notified = 0;
     for (struct db_job *job = writes->first; job; job = job->next) {
-        job->status = lost ? lost : run_write(conn, job, *alone, &lost);
+        job->status = lost ? lost : run_write(db, job, *alone, &lost);
         *full = *full || job->status == -ENOSPC;
         if (job->status)
             continue;
@@ -274,10 +280,10 @@ static void run_writes(struct db *db, struct chain *writes)
     bool alone = true; /* nothing stands in the transaction */
     bool full = false;
     int lost = 0;
-    if (writes->first->next && run_together(conn, writes, &notified))
+    if (writes->first->next && run_together(db, writes, &notified))
         alone = false;
     else
-        lost = run_apart(conn, writes, &notified, &alone, &full);
+        lost = run_apart(db, writes, &notified, &alone, &full);
     if (!lost && !alone)
         lost = commit(db);
     else
