@@ -17,6 +17,7 @@ struct tail {
     struct event *deferred;
     struct store_fix fix;
     struct store_shards heartbeat;
+    int64_t beat_us; /* monotonic, when it was sent */
     struct store_totals totals;
     bool fixed; /* the data set has this number of shards */
     bool beating, beat_wanted;
@@ -69,17 +70,25 @@ static void note_trouble(struct tail *tail, int status, const char *what)
     }
 }
 
+/* An answer as old as the term: what it says is ours may be another's by now, who has gone on. */
+static bool expired(const struct tail *tail)
+{
+    return clock_mono_us(tail->options.clock) - tail->beat_us >= (int64_t)TTL_MS * 1000;
+}
+
 static void on_heartbeat(struct store_request *request, int status)
 {
     struct tail *tail = request->ctx;
+    bool late = expired(tail);
     tail->beating = false;
     note_trouble(tail, status, "taking the shards' leases");
     if (tail->leaving)
         tail->left = true;
     else if (!status)
         for (uint32_t i = 0; i < tail->options.shards; i++)
-            shard_heartbeat(&tail->shards[i], find_head(&tail->heartbeat, i), tail->env.heartbeats);
-    tail->answered |= !status;
+            shard_heartbeat(&tail->shards[i], late ? NULL : find_head(&tail->heartbeat, i), tail->env.heartbeats);
+    tail->beat_wanted |= late;
+    tail->answered |= !status && !late;
     arena_done(&tail->heartbeat.req.arena);
     defer(tail);
 }
@@ -88,6 +97,7 @@ static void beat(struct tail *tail)
 {
     tail->beat_wanted = false;
     tail->beating = true;
+    tail->beat_us = clock_mono_us(tail->options.clock);
     tail->env.heartbeats++;
     tail->heartbeat = (struct store_shards){.req = {.done = on_heartbeat, .ctx = tail},
                                             .worker = tail->options.worker,
