@@ -264,7 +264,6 @@ static int write_kind(struct db_conn *conn, struct store_commit *request, bool i
         sqlite3_stmt *stmt = statement(conn, insert, rows == ROWS);
         for (int i = 0; i < rows; i++)
             bind_change(stmt, i * GOVERNOR_PARAMETERS, request->partition, changes[i], numbers[i]);
-        bind_padding(stmt, rows, GOVERNOR_PARAMETERS);
         rc = insert ? db_run(stmt) : run_updates(conn, stmt, rows);
         for (int i = 0; rc == 0 && insert && i < rows; i++)
             rc = count_tenant(conn, request, changes[i]->tenant_id);

@@ -114,7 +114,6 @@ static int write_receipts(struct db_conn *conn, const struct store_append *reque
         for (int k = 0; k < rows; k++)
             bind_receipt(stmt, k * RECEIPT_PARAMETERS, request->head.shard, &request->receipts[i + (size_t)k],
                          uuids[i + (size_t)k]);
-        bind_padding(stmt, rows, RECEIPT_PARAMETERS);
         rc = db_run(stmt);
     }
     return rc;

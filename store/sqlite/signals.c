@@ -129,7 +129,6 @@ static int insert_rows(struct db_conn *conn, const struct store_commit *request,
         sqlite3_stmt *stmt = rows == ROWS ? db_stmt(conn, INSERT FULL_ROWS(ROW)) : db_stmt(conn, INSERT SOME_ROWS(ROW));
         for (int k = 0; k < rows; k++)
             bind_row(stmt, k * SIGNAL_PARAMETERS, &changes[i + (size_t)k].row, request->partition, outcomes[k]);
-        bind_padding(stmt, rows, SIGNAL_PARAMETERS);
         rc = db_run(stmt);
     }
     return rc;

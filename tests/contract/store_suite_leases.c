@@ -112,6 +112,24 @@ static void expiry(const struct store_suite *suite)
     site_close(&site);
 }
 
+/* A heartbeat in time keeps what would have run out. */
+static void renewal(const struct store_suite *suite)
+{
+    struct site site;
+    struct store_lease request = {0};
+    site_open(&site, suite, true);
+    take_leases(&site, &request, "a", 1000);
+    usleep(600000);
+    take_leases(&site, &request, "a", 1000);
+    CHECK_INT(request.lease_count, 4);
+    usleep(600000);
+    take_leases(&site, &request, "b", 1000);
+    CHECK_INT(request.lease_count, 0);
+    CHECK_INT(request.share, 2);
+    arena_done(&request.req.arena);
+    site_close(&site);
+}
+
 static void crashes_settle(const struct store_suite *suite)
 {
     struct site site;
@@ -245,6 +263,7 @@ void suite_leases(const struct store_suite *suite)
 {
     shares(suite);
     expiry(suite);
+    renewal(suite);
     crashes_settle(suite);
     release(suite);
     shard_leases(suite);

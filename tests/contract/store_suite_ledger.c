@@ -184,6 +184,13 @@ static void append_fence(const struct store_suite *suite)
     CHECK_INT(CALL(site.store, append, &append.append), 0);
     CHECK_INT(append.append.committed.size, 50);
     CHECK_INT(CALL(site.store, append, &append.append), -ESTALE); /* as after a lost reply */
+    /* All is receipted: an outcome that was never written cannot be consumed. */
+    struct shard_head head = append.append.head;
+    head.batch++;
+    struct outcome none = {.partition = 0, .number = 51};
+    struct store_append beyond = {.head = head, .outcomes = &none, .outcome_count = 1};
+    CHECK_INT(CALL(site.store, append, &beyond), -ENOENT);
+    arena_done(&beyond.req.arena);
     ledger_drop(&append);
     ledger_close(&ledger);
     site_close(&site);

@@ -186,6 +186,30 @@ static void intake(struct files *files)
     check_intake(files, "a:2-8<9");
 }
 
+/* A second store over the same connection begins like a process that starts: whoever held a lease is gone. */
+static void opened_again(struct files *files)
+{
+    struct store_backend *backends[2] = {open_store(files, true)};
+    struct error err;
+    for (int i = 0; i < 2; i++) {
+        struct store *store;
+        if (i)
+            CHECK_INT(store_sqlite_new(files->db, &backends[i], &err), 0);
+        CHECK_INT(store_open(backends[i], &store, &err), 0);
+        int status = 1;
+        struct store_lease lease = {
+            .req = {.done = answered, .ctx = &status}, .worker = i ? "b" : "a", .partitions = 2, .ttl_ms = 600000};
+        store_lease(store, &lease);
+        CHECK_INT(wait_for(store, &status), 0);
+        CHECK_INT(lease.lease_count, 2);
+        CHECK(lease.lease_count && lease.leases[0].crashes == (uint32_t)i);
+        arena_done(&lease.req.arena);
+        store_close(store);
+    }
+    store_backend_free(backends[0]);
+    close_store(files, backends[1]);
+}
+
 /* Pages overwritten with rubbish: every request is answered, damage as -EUCLEAN. */
 static void torn_pages(struct files *files)
 {
@@ -238,6 +262,7 @@ int main(void)
         .name = "sqlite", .ctx = &files, .open = open_store, .close = close_store, .damage = damage};
     int failed = store_suite_run(&suite);
     intake(&files);
+    opened_again(&files);
     torn_pages(&files);
     remove_files(&files);
     rmdir(files.dir);
