@@ -1,6 +1,7 @@
 /* A mailbox of one slot per shard and direction between the loop and the signing thread. */
 #include "andon/signing.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 
 #include <errno.h>
@@ -10,12 +11,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { NOTE_ROOM = 4096 };
+/* A signature and its fsync cost what some hundred receipts do: under load one covers what 20 ms committed. */
+enum { NOTE_ROOM = 4096, PAUSE_US = 20000 };
 
 struct slot {
     bool waiting; /* tree is to be signed */
     bool running;
-    bool ready; /* the result below is to be delivered */
+    bool ready;      /* the result below is to be delivered */
+    int64_t next_us; /* monotonic; not to be signed again before */
     struct merkle tree;
     uint64_t size;
     int code;
@@ -35,18 +38,40 @@ struct signing {
     struct event *event;
 };
 
-static struct slot *next_waiting(struct signing *signing, uint32_t *ret_shard)
+/* The next slot to be signed, *ret_wait_us being 0, or NULL; then *ret_wait_us tells for how long, -1: until woken. */
+static struct slot *next_waiting(struct signing *signing, uint32_t *ret_shard, int64_t *ret_wait_us)
 {
+    int64_t now_us = clock_mono_us(&clock_system);
+    *ret_wait_us = -1;
     for (uint32_t i = 0; i < signing->options.shards; i++) {
         uint32_t shard = (signing->turn + i) % signing->options.shards;
         struct slot *slot = &signing->slots[shard];
-        if (slot->waiting && !slot->ready) {
+        int64_t wait_us = slot->next_us - now_us;
+        if (!slot->waiting || slot->ready)
+            continue;
+        if (wait_us <= 0) {
             signing->turn = shard + 1;
+            slot->next_us = now_us + PAUSE_US;
             *ret_shard = shard;
+            *ret_wait_us = 0;
             return slot;
         }
+        if (*ret_wait_us < 0 || wait_us < *ret_wait_us)
+            *ret_wait_us = wait_us;
     }
     return NULL;
+}
+
+/* With the lock held, given up while waiting. */
+static void wait_for_work(struct signing *signing, int64_t wait_us)
+{
+    if (wait_us < 0) {
+        pthread_cond_wait(&signing->wake, &signing->lock);
+        return;
+    }
+    int64_t until_us = clock_mono_us(&clock_system) + wait_us;
+    const struct timespec until = {until_us / 1000000, until_us % 1000000 * 1000};
+    pthread_cond_clockwait(&signing->wake, &signing->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* With the lock held, given up while signing. */
@@ -79,11 +104,12 @@ static void *run(void *arg)
     pthread_mutex_lock(&signing->lock);
     while (!signing->stop) {
         uint32_t shard;
-        struct slot *slot = next_waiting(signing, &shard);
+        int64_t wait_us;
+        struct slot *slot = next_waiting(signing, &shard, &wait_us);
         if (slot)
             sign_slot(signing, slot, shard);
         else
-            pthread_cond_wait(&signing->wake, &signing->lock);
+            wait_for_work(signing, wait_us);
     }
     pthread_mutex_unlock(&signing->lock);
     return NULL;
