@@ -3,8 +3,9 @@
  *
  * A link gathers what is published and settled in one job until the database thread takes it. The link's thread appends
  * to the lanes when the COMMIT is reported, which wakes the reader. Failure: a publish is answered with the job's
- * status; a settle or a read that failed is tried again after RETRY_US. A row that has vanished is delivered as an
- * empty frame, which is undecodable and thereby seen. */
+ * status; a settle or a read that failed is tried again after RETRY_US, in a damaged file after DAMAGED_US: frames in
+ * front of a damaged one are delivered, those behind it wait, other partitions go on. A row that has vanished is
+ * delivered as an empty frame, which is undecodable and thereby seen. */
 #include "common/clock.h"
 #include "common/mem.h"
 #include "kanban/backend.h"
@@ -15,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { TURN_MAX = 256, LOAD_MAX = 64, RETRY_US = 200 * 1000 };
+enum { TURN_MAX = 256, LOAD_MAX = 64, RETRY_US = 200 * 1000, DAMAGED_US = 5 * 1000 * 1000 };
 
 struct sqlite {
     struct kanban_backend base;
@@ -169,11 +170,14 @@ static void published(struct sqlite_link *self, struct write *write, int status)
     free(requests);
 }
 
-static void retry_later(struct sqlite_link *self)
+static void retry_later(struct sqlite_link *self, int status)
 {
-    if (self->retry_us == INT64_MAX)
-        self->retry_us = clock_mono_us(&clock_system) + RETRY_US;
+    int64_t at = clock_mono_us(&clock_system) + (status == -EUCLEAN ? DAMAGED_US : RETRY_US);
+    if (at < self->retry_us)
+        self->retry_us = at;
 }
+
+static void submit_settled(struct sqlite_link *self, const struct settled *items, size_t count);
 
 static void write_done(struct db_job *job, int status)
 {
@@ -181,6 +185,12 @@ static void write_done(struct db_job *job, int status)
     struct sqlite_link *self = write->link;
     close_write(write); /* it may have failed without having been run */
     self->under_way--;
+    size_t count = write->settled.count;
+    if (status == -EUCLEAN && count > 1 && !write->frames) { /* what is damaged shall not hold up the rest */
+        submit_settled(self, write->settled.items, count / 2);
+        submit_settled(self, write->settled.items + count / 2, count - count / 2);
+        write->settled.count = 0;
+    }
     for (size_t i = 0; i < write->settled.count; i++) {
         if (status)
             settled_add(&self->retry, write->settled.items[i]);
@@ -188,7 +198,7 @@ static void write_done(struct db_job *job, int status)
             lanes_depth_sub(self->sqlite->lanes, write->settled.items[i].count);
     }
     if (self->retry.count)
-        retry_later(self);
+        retry_later(self, status);
     published(self, write, status);
     free(write->settled.items);
     free(write);
@@ -202,6 +212,15 @@ static struct write *write_new(struct sqlite_link *self)
     write->link = self;
     write->frames_tail = &write->frames;
     return write;
+}
+
+static void submit_settled(struct sqlite_link *self, const struct settled *items, size_t count)
+{
+    struct write *write = write_new(self);
+    for (size_t i = 0; i < count; i++)
+        settled_add(&write->settled, items[i]);
+    self->under_way++;
+    db_submit(self->port, &write->job);
 }
 
 /* Adds to the job that waits for the database thread, or to a new one. Either may be absent. */
@@ -269,7 +288,8 @@ static int load_body(sqlite3_stmt *stmt, struct load *load, size_t i)
     int status = db_step(stmt);
     if (status < 0)
         return status;
-    const void *body = status ? sqlite3_column_blob(stmt, 0) : NULL;
+    bool is_blob = status && sqlite3_column_type(stmt, 0) == SQLITE_BLOB;
+    const void *body = is_blob ? sqlite3_column_blob(stmt, 0) : NULL;
     load->lens[i] = body ? (size_t)sqlite3_column_bytes(stmt, 0) : 0;
     load->bytes[i] = xmalloc(load->lens[i] + 1);
     if (body)
@@ -283,11 +303,10 @@ static int load_run(struct db_conn *conn, struct db_job *job)
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT body FROM kanban_frames WHERE no = ?");
     for (size_t i = 0; i < load->count; i++) {
         int status = load_body(stmt, load, i);
-        if (status) {
-            while (i > 0)
-                free(load->bytes[--i]);
+        if (status && i == 0)
             return status;
-        }
+        if (status)
+            load->count = i; /* the rest is asked for again, and fails by itself */
     }
     return 0;
 }
@@ -300,7 +319,7 @@ static void load_done(struct db_job *job, int status)
     if (status && !self->closing) {
         load->next = self->failed_loads;
         self->failed_loads = load;
-        retry_later(self);
+        retry_later(self, status);
         return;
     }
     lanes_loaded(self->sqlite->lanes, load->partition, load->nos, load->bytes, load->lens, status ? 0 : load->count);
@@ -335,11 +354,8 @@ static void retry(struct sqlite_link *self)
 {
     self->retry_us = INT64_MAX;
     if (self->retry.count) {
-        struct write *write = write_new(self);
-        write->settled = self->retry;
-        self->retry = (struct settled_list){0};
-        self->under_way++;
-        db_submit(self->port, &write->job);
+        submit_settled(self, self->retry.items, self->retry.count);
+        self->retry.count = 0;
     }
     struct load *load = self->failed_loads;
     self->failed_loads = NULL;

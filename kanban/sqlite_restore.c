@@ -1,10 +1,12 @@
 /* Starting the SQLite queue: its table, and what an earlier process left in it. Runs on the thread that opens the
  * queue. */
 #include "common/mem.h"
+#include "kanban/frame.h"
 #include "kanban/sqlite_internal.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 
 struct restore {
     struct db_job job;
@@ -14,33 +16,71 @@ struct restore {
     uint64_t last_no;
     uint64_t signals;
     uint64_t foreign; /* a partition that is not ours */
+    struct error damage;
     bool finished;
     int status;
 };
 
-static int restore_run(struct db_conn *conn, struct db_job *job)
+enum { LENGTH_MAX = 1 << 24 };
+
+/* The row in stmt; NULL if it cannot be one of ours. */
+static struct lane_frame *restore_row(sqlite3_stmt *stmt)
 {
-    struct restore *restore = (struct restore *)job;
+    int64_t values[4];
+    for (int i = 0; i < 4; i++) {
+        values[i] = sqlite3_column_int64(stmt, i);
+        if (sqlite3_column_type(stmt, i) != SQLITE_INTEGER || values[i] < 0)
+            return NULL;
+    }
+    if (values[0] == 0 || values[1] > UINT32_MAX || values[2] > FRAME_SIGNALS_MAX || values[3] > LENGTH_MAX)
+        return NULL;
+    struct lane_frame *frame = xcalloc(1, sizeof(*frame));
+    frame->no = (uint64_t)values[0];
+    frame->partition = (uint32_t)values[1];
+    frame->count = (uint32_t)values[2];
+    frame->len = (size_t)values[3];
+    return frame;
+}
+
+static int damaged_row(struct db_conn *conn, sqlite3_stmt *stmt)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "table kanban_frames, row no=%lld: it cannot be true",
+             (long long)sqlite3_column_int64(stmt, 0));
+    db_damage_say(conn, text);
+    return -EUCLEAN;
+}
+
+static int restore_rows(struct db_conn *conn, struct restore *restore)
+{
     int status = db_run(db_stmt(conn, "CREATE TABLE IF NOT EXISTS kanban_frames(no INTEGER PRIMARY KEY, "
                                       "partition INTEGER NOT NULL, count INTEGER NOT NULL, body BLOB NOT NULL)"));
     if (status)
         return status;
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT no, partition, count, length(body) FROM kanban_frames ORDER BY no");
     while ((status = db_step(stmt)) > 0) {
-        uint64_t partition = (uint64_t)sqlite3_column_int64(stmt, 1);
-        if (partition >= lanes_partitions(restore->lanes)) {
-            restore->foreign = partition;
-            return -EINVAL;
-        }
-        struct lane_frame *frame = xcalloc(1, sizeof(*frame));
-        frame->no = restore->last_no = (uint64_t)sqlite3_column_int64(stmt, 0);
-        frame->partition = (uint32_t)partition;
-        frame->count = (uint32_t)sqlite3_column_int64(stmt, 2);
-        frame->len = (size_t)sqlite3_column_int64(stmt, 3);
-        restore->signals += frame->count;
+        struct lane_frame *frame = restore_row(stmt);
+        if (!frame)
+            return damaged_row(conn, stmt);
         *restore->tail = frame;
         restore->tail = &frame->next;
+        restore->last_no = frame->no;
+        restore->signals += frame->count;
+        if (frame->partition >= lanes_partitions(restore->lanes)) {
+            restore->foreign = frame->partition;
+            frame->partition = 0; /* freed with the rest */
+            return -EINVAL;
+        }
     }
+    return status;
+}
+
+static int restore_run(struct db_conn *conn, struct db_job *job)
+{
+    struct restore *restore = (struct restore *)job;
+    int status = restore_rows(conn, restore);
+    if (status == -EUCLEAN)
+        error_set(&restore->damage, status, "%s", db_damage(conn));
     return status;
 }
 
@@ -81,5 +121,7 @@ int sqlite_restore(struct db *db, struct lanes *lanes, uint64_t *ret_last_no, st
                          "the queue holds frames of partition %llu, but kanban.partitions is %u: start with the "
                          "number it was made with, let the queue run empty, then change it",
                          (unsigned long long)restore.foreign, lanes_partitions(lanes));
+    if (restore.status == -EUCLEAN)
+        return error_set(err, restore.status, "the queue is damaged: %s: restore a backup", restore.damage.text);
     return error_set(err, restore.status, "cannot read the queue: %s", error_text(restore.status));
 }

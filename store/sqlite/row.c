@@ -2,6 +2,8 @@
  * row served as good would be worse than none. Database thread only. */
 #include "store/sqlite/internal.h"
 
+#include <stdio.h>
+
 int64_t row_int(struct row *row, int64_t min, int64_t max)
 {
     int column = row->column++;
@@ -89,12 +91,45 @@ void row_spoil(struct row *row)
         row->bad = row->column;
 }
 
+static bool is_key(const char *name)
+{
+    static const char *const keys[] = {"tenant",    "id",    "entitlement", "redrive", "chain", "seq",
+                                       "partition", "shard", "number",      "command", "name",  NULL};
+    for (size_t i = 0; name && keys[i]; i++)
+        if (strcmp(name, keys[i]) == 0)
+            return true;
+    return false;
+}
+
+/* What tells the row from others, as far as the statement reads it: " tenant=acme id=evt-1". What a damaged row holds
+ * may be anything. */
+static void add_keys(const struct row *row, char *ret, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < sqlite3_column_count(row->stmt) && used + 1 < size; i++) {
+        const char *name = sqlite3_column_name(row->stmt, i);
+        const char *text = is_key(name) && sqlite3_column_type(row->stmt, i) != SQLITE_BLOB
+                               ? (const char *)sqlite3_column_text(row->stmt, i)
+                               : NULL;
+        int len = text ? snprintf(ret + used, size - used, " %s=%.64s", name, text) : 0;
+        used += len > 0 ? (size_t)len : 0;
+    }
+    for (; *ret; ret++)
+        *ret = *ret >= ' ' && *ret <= '~' ? *ret : '?';
+}
+
 int row_check(const struct row *row, struct store_request *request)
 {
     if (!row->bad)
         return 0;
-    return op_error(request, -EUCLEAN, "the database holds a row whose column %s cannot be true; statement: %s",
-                    sqlite3_column_name(row->stmt, row->bad - 1), sqlite3_sql(row->stmt));
+    char keys[256] = "";
+    const char *column = sqlite3_column_name(row->stmt, row->bad - 1);
+    const char *table = sqlite3_column_table_name(row->stmt, row->bad - 1);
+    add_keys(row, keys, sizeof(keys));
+    if (table)
+        return op_error(request, -EUCLEAN, "table %s, row%s: column %s cannot be true", table, keys, column);
+    return op_error(request, -EUCLEAN, "row%s: column %s cannot be true; statement: %s", keys, column,
+                    sqlite3_sql(row->stmt));
 }
 
 int run_updates(struct db_conn *conn, sqlite3_stmt *stmt, int rows)

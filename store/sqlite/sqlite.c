@@ -24,6 +24,12 @@ static int op_execute(struct db_conn *conn, struct db_job *job)
     struct op *op = (struct op *)job;
     op->then = NULL;
     int rc = op->run(conn, op);
+    if (rc == -EUCLEAN) {
+        if (!op->request->error)
+            (void)op_error(op->request, rc, "%s", db_damage(conn));
+        db_damage_say(conn, op->request->error);
+        return rc;
+    }
     bool told = op->request->error || rc == -ESTALE || rc == -EINVAL || rc == -ENOENT;
     if (rc >= 0 || told)
         return rc;
