@@ -23,13 +23,15 @@ class Bug:
     cycles: int = 4
     env: dict = dataclasses.field(default_factory=dict)
     load: dict = dataclasses.field(default_factory=dict)
+    between: tuple = (0.02, 0.3)
 
 
-FULL = {"TAI_CHAOS_VFS": "volatile", "TAI_CHAOS_FULL": "40"}
+FULL = {"TAI_CHAOS_VFS": "volatile", "TAI_CHAOS_FULL": "150"}
+LONGER = (0.7, 1.0)     # the disk is full for the first time after 450 ms
 BUGS = {
     "early_202": Bug("answered 202, no ending", cycles=6),
     "publish_lost": Bug("answered 202, no ending", cycles=1),
-    "nack_as_ack": Bug("answered 202, no ending", cycles=3, env=FULL),
+    "nack_as_ack": Bug("answered 202, no ending", cycles=2, env=FULL, between=LONGER),
     "tenant_swapped": Bug("nobody sent it", cycles=1),
     "frames_reordered": Bug("decided before it", cycles=1, load={"entitlements": 1, "tenants": 1, "pause": 0.002}),
     "settle_early": Bug("answered 202, no ending"),
@@ -52,7 +54,7 @@ BUGS = {
 def trial(binary, seed, bug=None, plan=Bug("")):
     env = {**plan.env, **({"TAI_CHAOS_BUG": bug} if bug else {})}
     load = harness.Load(**{"clients": 4, "pause": 0.004, "sizes": (1, 1, 5, 30), "refund": 0.005, **plan.load})
-    run = harness.Trial(binary, seed, plan.cycles, env=env, load=load)
+    run = harness.Trial(binary, seed, plan.cycles, env=env, load=load, between=plan.between)
     if bug:     # what does not come to rest need not be waited for long
         run.config += "shutdown:\n  timeout: 500ms\n"
         run.timeout, run.show = 2, 0
@@ -82,8 +84,8 @@ def main():
     harness.adopt_orphans()
     print(f"seed {options.seed}", flush=True)
     bad = 0
-    for name, env in (("no bug", {}), ("no bug, disk full now and then", FULL)):
-        control = trial(options.tai_chaos, options.seed, plan=Bug("", env=env))
+    for name, plan in (("no bug", Bug("")), ("no bug, disk full now and then", Bug("", env=FULL, between=LONGER))):
+        control = trial(options.tai_chaos, options.seed, plan=plan)
         print(f"{'ok    ' if not control.violations else 'FAILED'} {name}: {control.summary()}", flush=True)
         bad += bool(control.violations)
         control.forget()

@@ -32,20 +32,25 @@ static int64_t now_ms(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Since the first thing that asked, which is the opening of the database. */
+static int64_t running_ms(void)
+{
+    static _Atomic int64_t first;
+    int64_t none = 0, now = now_ms();
+    atomic_compare_exchange_strong(&first, &none, now);
+    return now - first;
+}
+
 bool shim_skips_sync(void)
 {
-    static _Atomic int64_t first; /* a sync is among the first things done */
-    int64_t after = shim_number("TAI_CHAOS_NOSYNC", -1), none = 0, now = now_ms();
-    if (after < 0)
-        return false;
-    atomic_compare_exchange_strong(&first, &none, now);
-    return now - first >= after;
+    int64_t after = shim_number("TAI_CHAOS_NOSYNC", -1);
+    return after >= 0 && running_ms() >= after;
 }
 
 bool shim_disk_full(void)
 {
     int64_t ms = shim_number("TAI_CHAOS_FULL", 0);
-    return ms && now_ms() / ms % 4 == 3;
+    return ms && running_ms() / ms % 4 == 3;
 }
 
 struct later {
