@@ -10,7 +10,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-enum { DB_CHANNELS = 32, DB_WAL_PAGES = 4000 };
+enum { DB_CHANNELS = 32, DB_WAL_PAGES = 12000 };
 
 struct db_slot {
     const char *sql; /* the literal's address is the key; NULL: free */
