@@ -90,7 +90,7 @@ void loader_derive(struct loader *loader)
         config->ingress.rate_burst = config->ingress.rate;
     if (config->ingress.tenant_burst == 0)
         config->ingress.tenant_burst = config->ingress.tenant_rate;
-    config->store.partitions = config->jidoka.partitions = config->kanban.partitions;
+    config->store.partitions = config->jidoka.partitions = config->andon.partitions = config->kanban.partitions;
     config->store.shards = config->jidoka.shards = config->andon.ledger.shards;
     config->jidoka.signals_retention_ms = config->store.signals_retention_ms;
     config->jidoka.prefetch = config->kanban.prefetch;

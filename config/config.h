@@ -109,6 +109,7 @@ struct jidoka_config {
     int64_t max_waiting;              /* jidoka.max_waiting: per partition, at most half of it for one tenant */
     int64_t governors_max_per_tenant; /* governors.max_per_tenant */
     int64_t governors_max;            /* governors.max */
+    int64_t deadletters_max;          /* deadletters.max; 0: any number */
     int64_t signals_retention_ms;     /* signals.retention */
     int64_t partitions;               /* kanban.partitions */
     int64_t prefetch;                 /* kanban.prefetch: frames */
@@ -131,6 +132,7 @@ struct ledger_config {
 struct andon_config {
     struct config_address listen;
     int64_t max_connections;
+    int64_t partitions; /* kanban.partitions */
     struct ledger_config ledger;
 };
 

@@ -100,6 +100,10 @@ const struct option config_options[] = {
      .help = "Signals waiting in one partition, at most half of them of one tenant; further ones are dead-lettered "
              "(`overflow`)."},
 
+    {"deadletters.max", OPTION_INT, "100000", RANGE(1, 100000000), AT(jidoka.deadletters_max),
+     .help = "Open dead letters in all; when there are so many, no more signals are taken from the queue until some "
+             "are requeued or discarded."},
+
     {"ledger.shards", OPTION_INT, "1", RANGE(1, 256), AT(andon.ledger.shards),
      .help = "Merkle logs the tenants are spread over. Fixed for a data set: a change is refused at start."},
     {"ledger.max_lag", OPTION_INT, "1000000", RANGE(1000, 100000000), AT(andon.ledger.max_lag),

@@ -1,6 +1,5 @@
 /* One governor step and what follows from it: rows, outcomes, actions to start, waiting rows to release. Turns the pure
  * core's result into the batch's transaction; nothing leaves before it commits. */
-#include "jidoka/receipt_text.h"
 #include "jidoka/worker.h"
 
 #include <stdlib.h>
@@ -31,6 +30,11 @@ static struct receipt_fields fields_of(const struct batch *batch, const struct g
                                     .alert_count = result->alert_count};
     fields.tenant_id = governor_tenant(entry);
     fields.entitlement_id = governor_entitlement(entry);
+    if (result->receipt != RECEIPT_OPERATOR || !batch->operation)
+        return fields;
+    fields.operation = batch->operation;
+    if (batch->operation->reason.len)
+        fields.reason = batch->operation->reason;
     return fields;
 }
 
@@ -60,6 +64,24 @@ static void row_outcome(struct signal_change *change, uint64_t number)
         change->row.outcomes[change->row.outcome_count++] = number;
 }
 
+/* What did not end well is kept in triage, under the id of the receipt that says so. */
+static void open_deadletter(struct batch *batch, struct signal_change *change, uint64_t number,
+                            const struct governor_entry *entry)
+{
+    const struct signal_row *row = &change->row;
+    struct jidoka *jidoka = batch->partition->jidoka;
+    if (row->status != SIGNAL_DEADLETTERED && row->status != SIGNAL_FAILED)
+        return;
+    struct deadletter_change *deadletter = arena_alloc(&batch->arena, sizeof(*deadletter));
+    deadletter->class =
+        deadletter_class_of(row->status, row->reason, entry ? entry->record.opened_by : OPENED_BY_NOBODY);
+    deadletter->state = entry ? entry->record.state : GOVERNOR_STATE_COUNT;
+    receipt_id_of(jidoka->hasher, batch->partition->id,
+                  shard_of(row->identity.tenant_id, (uint32_t)jidoka->config->shards), number, deadletter->id);
+    change->deadletter = deadletter;
+    batch->deadletters[deadletter->class]++;
+}
+
 void apply_created(struct batch *batch, struct governor_entry *entry, const struct governor_result *result)
 {
     struct receipt_fields fields = fields_of(batch, entry, result);
@@ -87,20 +109,24 @@ static void end_acting(struct batch *batch, struct governor_entry *entry, const 
     fields->redrive = result->acting_redrive;
     fields->signal_sha256 = acting ? acting->sha256 : NULL;
     fields->ending = signal_status_names[change->row.status];
+    uint64_t number;
     if (fields->type != RECEIPT_ACTION_SUCCESS && fields->type != RECEIPT_ACTION_FAILURE) {
         struct receipt_fields extra = *fields;
         extra.type = RECEIPT_ACTION_FAILURE;
         extra.reason = span_of(result->acting_reason);
         extra.after = NULL;
         extra.alert_count = 0;
-        row_outcome(change, batch_outcome(batch, &extra));
+        extra.operation = NULL;
+        number = batch_outcome(batch, &extra);
         fields->signal_id = (struct span){0};
         fields->signal_sha256 = NULL;
         fields->ending = NULL;
     } else {
-        row_outcome(change, batch_outcome(batch, fields));
+        number = batch_outcome(batch, fields);
         fields->type = RECEIPT_TYPE_COUNT; /* written */
     }
+    row_outcome(change, number);
+    open_deadletter(batch, change, number, entry);
     batch->commit.acting--;
     acting_free(acting);
     entry->acting = NULL;
@@ -173,8 +199,10 @@ void apply_step(struct batch *batch, struct governor_entry *entry, const struct 
         end_acting(batch, entry, &result, &fields);
     if (result.receipted && fields.type != RECEIPT_TYPE_COUNT) {
         uint64_t number = batch_outcome(batch, &fields);
-        if (signal && result.disposition != SIGNAL_KEEPS)
+        if (signal && result.disposition != SIGNAL_KEEPS) {
             row_outcome(signal->change, number);
+            open_deadletter(batch, signal->change, number, entry);
+        }
     }
     governor_record_done(&before);
     after_step(batch, entry, &result);
@@ -195,5 +223,7 @@ void apply_ending(struct batch *batch, struct governor_entry *entry, enum signal
         fields.state_before = fields.state_after = governor_state_names[entry->record.state];
     fields_signal(&fields, s);
     row_status(batch, signal->change, status, reason);
-    row_outcome(signal->change, batch_outcome(batch, &fields));
+    uint64_t number = batch_outcome(batch, &fields);
+    row_outcome(signal->change, number);
+    open_deadletter(batch, signal->change, number, entry);
 }

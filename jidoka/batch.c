@@ -1,7 +1,6 @@
 /* A batch: the changes gathered while stepping, their one transaction, and what may happen only after it: settling
  * frames, starting actions, metrics. A commit that failed without effect is tried again with the same contents for as
  * long as the lease holds; consumption pauses meanwhile, nothing is nacked. */
-#include "jidoka/receipt_text.h"
 #include "jidoka/worker.h"
 
 #include <errno.h>
@@ -19,6 +18,7 @@ struct batch *batch_new(struct partition *p, enum batch_kind kind)
     batch->started_us = clock_mono_us(clock);
     batch->commit.next_line = p->next_line;
     p->batch = batch;
+    p->busy_us = batch->started_us;
     return batch;
 }
 
@@ -30,6 +30,8 @@ void batch_free(struct batch *batch)
         kanban_abandon(batch->partition->jidoka->kanban, batch->deliveries[i]);
     HASH_CLEAR(hh, batch->governor_refs); /* its entries lie in the arena */
     partition_lookup_done(&batch->lookup);
+    attempt_done(batch);
+    arena_done(&batch->commands.req.arena);
     arena_done(&batch->arena);
     arena_done(&batch->waiting.req.arena);
     arena_done(&batch->due.req.arena);
@@ -101,18 +103,27 @@ void batch_start(struct batch *batch, struct governor_entry *entry)
     batch->starts[batch->start_count++] = entry;
 }
 
-void batch_intake(struct batch *batch, const struct frame_header *header)
+static struct intake_range *add_range(struct batch *batch, const struct frame_header *header, uint64_t sequence)
 {
     struct store_commit *commit = &batch->commit;
-    struct intake_range *last = commit->intake_count ? &commit->intake[commit->intake_count - 1] : NULL;
-    if (last && strcmp(last->boot, header->boot) == 0 && header->sequence == last->last + 1) {
+    mem_grow(&commit->intake, &batch->intake_cap, commit->intake_count + 1, sizeof(*commit->intake));
+    struct intake_range *range = &commit->intake[commit->intake_count++];
+    *range = (struct intake_range){.first = sequence, .last = sequence};
+    memcpy(range->boot, header->boot, sizeof(range->boot));
+    return range;
+}
+
+void batch_intake(struct batch *batch, const struct frame_header *header)
+{
+    /* What is void is accounted for like what was taken. */
+    for (uint32_t i = 0; i < header->void_count; i++)
+        (void)add_range(batch, header, header->voided[i]);
+    struct intake_range *last =
+        batch->commit.intake_count ? &batch->commit.intake[batch->commit.intake_count - 1] : NULL;
+    if (last && strcmp(last->boot, header->boot) == 0 && header->sequence == last->last + 1)
         last->last = header->sequence;
-    } else {
-        mem_grow(&commit->intake, &batch->intake_cap, commit->intake_count + 1, sizeof(*commit->intake));
-        last = &commit->intake[commit->intake_count++];
-        *last = (struct intake_range){.first = header->sequence, .last = header->sequence};
-        memcpy(last->boot, header->boot, sizeof(last->boot));
-    }
+    else
+        last = add_range(batch, header, header->sequence);
     if (header->confirmed > last->confirmed)
         last->confirmed = header->confirmed;
 }
@@ -170,6 +181,15 @@ static void count_batch(const struct batch *batch)
     }
 }
 
+void batch_over(struct batch *batch)
+{
+    struct partition *p = batch->partition;
+    p->batch = NULL;
+    batch_free(batch);
+    attempts_left(p);
+    partition_run(p);
+}
+
 static void committed(struct batch *batch)
 {
     struct partition *p = batch->partition;
@@ -186,6 +206,9 @@ static void committed(struct batch *batch)
         batch->dirty[i]->insert = false;
         batch->dirty[i]->in_batch = false;
     }
+    triage_committed(batch);
+    if (batch->kind == BATCH_FRAMES && batch->single)
+        p->frame_at = batch->delivery_count ? 0 : p->frame_at + 1;
     for (size_t i = 0; i < batch->delivery_count; i++)
         kanban_settle(p->jidoka->kanban, batch->deliveries[i]);
     p->settled_frames += batch->delivery_count;
@@ -193,9 +216,7 @@ static void committed(struct batch *batch)
     if (commit->settles)
         p->crashes = 0;
     start_actions(batch);
-    p->batch = NULL;
-    batch_free(batch);
-    partition_run(p);
+    batch_over(batch);
 }
 
 /* The store holds something else than this owner believes: what is cached of the partition is read again. */
@@ -204,15 +225,11 @@ static bool contradicts(int status)
     return status == -EEXIST || status == -ENOENT || status == -EINVAL;
 }
 
-static void on_commit(struct store_request *request, int status)
+void batch_commit_failed(struct store_request *request, int status, void (*again)(struct batch *batch))
 {
     struct batch *batch = request->ctx;
     struct partition *p = batch->partition;
     struct jidoka *jidoka = p->jidoka;
-    if (status == 0) {
-        committed(batch);
-        return;
-    }
     if (status == -ESTALE || contradicts(status)) {
         log_event(jidoka->options.log, status == -ESTALE ? LOG_WARN : LOG_ERROR,
                   status == -ESTALE ? "lease_lost" : "commit_refused", LOG_I("partition", p->id),
@@ -222,7 +239,15 @@ static void on_commit(struct store_request *request, int status)
         return;
     }
     metric_inc(jidoka->metrics.commit_retries);
-    (void)batch_failed(request, status, "commit_failed", batch_commit);
+    (void)batch_failed(request, status, "commit_failed", again);
+}
+
+static void on_commit(struct store_request *request, int status)
+{
+    if (status == 0)
+        committed(request->ctx);
+    else
+        batch_commit_failed(request, status, batch_commit);
 }
 
 /* The governors' rows are written as they are now: several steps of one batch cost one upsert. */
@@ -251,6 +276,8 @@ void batch_commit(struct batch *batch)
     commit->epoch = p->epoch;
     commit->batch = p->batch_number;
     commit->clock_ms = batch->now.clock_ms;
-    commit->settles = p->crashes && p->settled_frames >= (uint64_t)p->jidoka->config->prefetch;
+    bool between_frames = !batch->single || batch->delivery_count;
+    if (p->crashes && between_frames && p->settled_frames >= (uint64_t)p->jidoka->config->prefetch)
+        commit->settles = true;
     store_commit(p->jidoka->store, commit);
 }

@@ -64,6 +64,49 @@ static bool release_row(struct batch *batch, const struct signal_row *row)
     return true;
 }
 
+/* The first one alone is all there is of a single batch. */
+static void release_rows(struct batch *batch)
+{
+    struct governor_entry *entry = batch->releasing;
+    if (batch->poison) {
+        leave_line(batch, entry);
+        struct signal *signal = arena_alloc(&batch->arena, sizeof(*signal));
+        *signal = signal_of(&batch->waiting.rows[0]);
+        apply_ending(batch, entry, SIGNAL_DEADLETTERED, "poison",
+                     &(struct applied_signal){signal, update_row(batch, &batch->waiting.rows[0])});
+    }
+    for (size_t i = 0; !batch->poison && i < batch->waiting.row_count; i++)
+        if (!release_row(batch, &batch->waiting.rows[i]))
+            break;
+    if (entry->waiting && !governor_waits(&entry->record, false))
+        partition_release(batch->partition, entry);
+    batch_commit(batch);
+}
+
+static void attempts_look_up(struct batch *batch);
+
+static void on_attempts(struct store_request *request, int status)
+{
+    struct batch *batch = request->ctx;
+    if (!batch_failed(request, status, "lookup_failed", attempts_look_up))
+        attempt_guard(batch, &batch->lookup.signals[0].identity, batch->lookup.signals[0].attempts, release_rows);
+}
+
+static void attempts_look_up(struct batch *batch)
+{
+    struct store_lookup *lookup = &batch->lookup;
+    if (!lookup->signals)
+        lookup->signals = xcalloc(1, sizeof(*lookup->signals));
+    lookup->signals[0] =
+        (struct lookup_signal){.identity = batch->waiting.rows[0].identity, .sha256 = batch->waiting.rows[0].sha256};
+    lookup->signal_count = 1;
+    lookup->attempts = true;
+    lookup->req.done = on_attempts;
+    lookup->req.ctx = batch;
+    lookup->partition = batch->partition->id;
+    store_lookup(batch->partition->jidoka->store, lookup);
+}
+
 static void release_look_up(struct batch *batch);
 
 static void on_waiting(struct store_request *request, int status)
@@ -73,17 +116,15 @@ static void on_waiting(struct store_request *request, int status)
     struct governor_entry *entry = batch->releasing;
     if (batch_failed(request, status, "waiting_rows_failed", release_look_up))
         return;
-    for (size_t i = 0; i < batch->waiting.row_count; i++)
-        if (!release_row(batch, &batch->waiting.rows[i]))
-            break;
     if (batch->waiting.row_count == 0 && entry->waiting) {
         log_event(p->jidoka->options.log, LOG_ERROR, "waiting_rows_missing", LOG_I("partition", p->id),
                   LOG_I("missing", entry->waiting));
         entry->waiting = 0;
     }
-    if (entry->waiting && !governor_waits(&entry->record, false))
-        partition_release(p, entry);
-    batch_commit(batch);
+    if (batch->single && batch->waiting.row_count)
+        attempts_look_up(batch);
+    else
+        release_rows(batch);
 }
 
 static void release_look_up(struct batch *batch)
@@ -94,7 +135,7 @@ static void release_look_up(struct batch *batch)
     waiting->partition = batch->partition->id;
     waiting->tenant_id = governor_tenant(batch->releasing);
     waiting->entitlement_id = governor_entitlement(batch->releasing);
-    waiting->limit = RELEASE_ROWS_MAX;
+    waiting->limit = batch->single ? 1 : RELEASE_ROWS_MAX;
     store_waiting(batch->partition->jidoka->store, waiting);
 }
 
@@ -102,6 +143,7 @@ void release_begin(struct partition *p, struct governor_entry *entry)
 {
     struct batch *batch = batch_new(p, BATCH_RELEASE);
     batch->releasing = entry;
+    batch->single = attempts_single(p);
     release_look_up(batch);
 }
 
@@ -231,7 +273,9 @@ static void step_result(struct batch *batch, const struct action_result *result)
 {
     struct governor_entry *entry = result->governor;
     struct governor_pending *pending = entry->record.pending;
-    if (result->again && pending && strcmp(pending->action_id, result->action_id) == 0) {
+    bool awaited = pending && strcmp(pending->action_id, result->action_id) == 0;
+    bool poison = awaited && result->restored && attempts_exhausted(batch->partition, pending);
+    if (result->again && awaited && !poison) {
         pending->attempt++;
         batch_change(batch, entry);
         batch_start(batch, entry);
@@ -239,7 +283,7 @@ static void step_result(struct batch *batch, const struct action_result *result)
     }
     struct governor_input input = {.kind = result->succeeded ? INPUT_SUCCEEDED : INPUT_FAILED,
                                    .action_id = result->action_id,
-                                   .reason = span_of(result->reason)};
+                                   .reason = poison ? SPAN("poison") : span_of(result->reason)};
     apply_step(batch, entry, &input, NULL);
 }
 
@@ -259,5 +303,8 @@ void results_begin(struct partition *p)
 
 void clock_begin(struct partition *p)
 {
-    batch_commit(batch_new(p, BATCH_CLOCK));
+    bool recovered = partition_recovered(p);
+    struct batch *batch = batch_new(p, BATCH_CLOCK);
+    batch->commit.settles = recovered;
+    batch_commit(batch);
 }

@@ -96,7 +96,7 @@ static void on_action_ended(void *ctx, void *token, bool succeeded, bool again, 
 
 static void tick_partition(struct partition *p)
 {
-    bool pending = p->next_due != INT64_MAX;
+    bool pending = p->next_due != INT64_MAX || partition_recovered(p);
     if (p->state == PARTITION_RUNNING && !p->subscribed)
         partition_subscribe(p);
     partition_run(p);
@@ -232,6 +232,7 @@ static void init_metrics(struct jidoka *jidoka)
     out->governors = metrics_gauge(m, "tai_jidoka_governors", "Governors in memory.");
     out->latency = metrics_histogram(m, "tai_signal_decision_seconds", "From acceptance to the decision.",
                                      metric_bounds_seconds, metric_bounds_seconds_count);
+    triage_metrics_init(jidoka);
     out->batch_seconds = metrics_histogram(m, "tai_jidoka_batch_seconds", "From taking a batch to its commit.",
                                            metric_bounds_seconds, metric_bounds_seconds_count);
 }
@@ -309,6 +310,7 @@ int jidoka_new(const struct jidoka_options *options, struct jidoka **ret, struct
         return rc;
     }
     start_events(jidoka);
+    commands_listen(jidoka);
     leases_init(jidoka);
     sweep_init(jidoka);
     leases_heartbeat(jidoka);
@@ -342,6 +344,8 @@ void jidoka_free(struct jidoka *jidoka)
     if (!jidoka)
         return;
     jidoka->drained = NULL;
+    jidoka->stopping = true;
+    triage_metrics_done(jidoka);
     store_close(jidoka->store); /* first: requests under way use what the partitions hold */
     for (int64_t i = 0; i < jidoka->config->partitions; i++) {
         struct partition *p = &jidoka->partitions[i];

@@ -36,6 +36,7 @@ static void take_leases(struct jidoka *jidoka)
 {
     const struct store_lease *request = &jidoka->lease;
     uint32_t at = 0;
+    triage_leases(jidoka, request);
     for (uint32_t id = 0; id < (uint32_t)jidoka->config->partitions; id++) {
         bool held = at < request->lease_count && request->leases[at].partition == id;
         take_lease(jidoka, &jidoka->partitions[id], held ? &request->leases[at] : NULL);
@@ -81,13 +82,14 @@ void leases_heartbeat(struct jidoka *jidoka)
     store_lease(jidoka->store, &jidoka->lease);
 }
 
-/* A third of the term has passed; sooner when its answer is awaited: who holds what was dropped, outcomes receipted, or
- * a lease to give back. */
+/* A third of the term has passed; sooner when its answer is awaited: who holds what was dropped, outcomes receipted,
+ * dead letters that others resolved, or a lease to give back. */
 bool leases_due(const struct jidoka *jidoka)
 {
     if (jidoka->lease.leaving)
         return false;
-    if (jidoka->dropped || jidoka_mono_us(jidoka) - jidoka->leased_us >= jidoka->options.lease_ttl_ms * 1000 / 3)
+    if (jidoka->dropped || jidoka->forecast.full ||
+        jidoka_mono_us(jidoka) - jidoka->leased_us >= jidoka->options.lease_ttl_ms * 1000 / 3)
         return true;
     for (int64_t id = 0; id < jidoka->config->partitions; id++)
         if (jidoka->partitions[id].giving || partition_lagging(&jidoka->partitions[id]))

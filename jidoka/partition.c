@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { RECOVERED_US = 1000000 };
+
 size_t governor_key_of(struct span tenant_id, struct span entitlement_id, char ret[GOVERNOR_KEY_MAX])
 {
     memcpy(ret, tenant_id.ptr, tenant_id.len);
@@ -184,6 +186,9 @@ void partition_drop(struct partition *p)
     arena_done(&p->numbers.req.arena);
     partition_lookup_done(&p->restore);
     p->release_head = p->release_tail = NULL;
+    p->frame_at = 0;
+    attempts_left(p);
+    triage_dropped(p);
     metric_move(jidoka->metrics.waiting, -(int64_t)p->waiting);
     metric_move(jidoka->metrics.acting, -(int64_t)p->acting);
     metric_move(jidoka->metrics.leases, -1);
@@ -196,7 +201,8 @@ void partition_drop(struct partition *p)
 
 void partition_leave(struct partition *p)
 {
-    bool under_way = p->state == PARTITION_LOADING || (p->batch && !event_pending(p->retry, EV_TIMEOUT, NULL));
+    bool under_way =
+        p->state == PARTITION_LOADING || (p->batch && !p->parked && !event_pending(p->retry, EV_TIMEOUT, NULL));
     p->leaving = p->state != PARTITION_UNOWNED;
     if (!under_way)
         partition_drop(p);
@@ -233,7 +239,7 @@ static void restore_acting(struct partition *p, const struct signal_row *row)
     /* The attempt under way when the last owner stopped has an unknown end: the next one has the same idempotency key.
      */
     struct action_result *again = xcalloc(1, sizeof(*again));
-    *again = (struct action_result){.governor = entry, .again = true};
+    *again = (struct action_result){.governor = entry, .again = true, .restored = true};
     memcpy(again->action_id, pending->action_id, sizeof(again->action_id));
     *p->results_tail = again;
     p->results_tail = &again->next;
@@ -332,6 +338,8 @@ void partition_claim(struct partition *p, const struct lease *lease)
     p->settled_frames = 0;
     p->crashes = lease->crashes;
     p->frames_turn = false;
+    p->busy_us = p->clock_base_us;
+    triage_claimed(p, lease);
     metric_move(jidoka->metrics.leases, 1);
     metric_move(jidoka->metrics.waiting, (int64_t)p->waiting);
     metric_move(jidoka->metrics.acting, (int64_t)p->acting);
@@ -352,6 +360,13 @@ static bool timers_due(const struct partition *p)
     return p->next_due <= partition_clock(p) || p->quota_due <= clock_wall_ms(p->jidoka->options.clock);
 }
 
+/* Whatever its last owner had begun has been delivered and worked off without a crash. */
+bool partition_recovered(const struct partition *p)
+{
+    return p->crashes && p->state == PARTITION_RUNNING && p->subscribed && partition_idle(p) &&
+           jidoka_mono_us(p->jidoka) - p->busy_us >= RECOVERED_US;
+}
+
 void partition_run(struct partition *p)
 {
     struct governor_entry *entry;
@@ -361,11 +376,15 @@ void partition_run(struct partition *p)
         partition_drop(p);
         return;
     }
-    bool frames = p->delivery_count && !partition_lagging(p);
+    if (attempts_hold(p))
+        return;
+    bool frames = p->delivery_count && !partition_lagging(p) && !triage_full(p->jidoka);
     if (p->results) {
         results_begin(p);
     } else if (timers_due(p)) {
         due_begin(p);
+    } else if (p->commands) {
+        commands_begin(p);
     } else if (!(frames && p->frames_turn) && (entry = next_release(p))) {
         p->frames_turn = true;
         release_begin(p, entry);

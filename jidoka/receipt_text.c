@@ -38,6 +38,23 @@ static void add_time(struct buf *out, const char *name, int64_t ms)
     buf_add_i64(out, ms);
 }
 
+static void add_sha256(struct buf *out, const char *name, const uint8_t sha256[SHA256_SIZE])
+{
+    char hex[SHA256_HEX];
+    hex_encode(sha256, SHA256_SIZE, hex);
+    json_add_member(out, name, (struct span){hex, sizeof(hex)});
+}
+
+static void add_operation(const struct receipt_operation *operation, struct buf *out)
+{
+    json_add_member(out, "command", span_of(operation->command));
+    json_add_member(out, "command_id", operation->command_id);
+    if (operation->deadletter_id)
+        json_add_member(out, "deadletter_id", span_of(operation->deadletter_id));
+    if (operation->edited_sha256)
+        add_sha256(out, "edited_sha256", operation->edited_sha256);
+}
+
 static void add_body(const struct receipt_fields *fields, struct buf *out)
 {
     json_add_key(out, "body");
@@ -46,7 +63,11 @@ static void add_body(const struct receipt_fields *fields, struct buf *out)
         json_add_member(out, "action", fields->action);
     if (fields->alert_count)
         add_alerts(fields, out);
+    if (fields->operation)
+        add_operation(fields->operation, out);
     add_governor(fields, out);
+    if (fields->operation)
+        json_add_member(out, "operator", fields->operation->operator);
     if (fields->signal_type.len) {
         json_add_key(out, "signal");
         buf_add_char(out, '{');
@@ -65,7 +86,6 @@ static void add_optional(struct buf *out, const char *name, struct span value)
 
 void receipt_text(const struct receipt_fields *fields, struct buf *out)
 {
-    char hex[SHA256_HEX];
     buf_add_char(out, '{');
     add_optional(out, "action_id", fields->action_id);
     add_body(fields, out);
@@ -78,10 +98,8 @@ void receipt_text(const struct receipt_fields *fields, struct buf *out)
         json_add_member_u64(out, "redrive", fields->redrive);
         json_add_member(out, "signal_id", fields->signal_id);
     }
-    if (fields->signal_sha256) {
-        hex_encode(fields->signal_sha256, SHA256_SIZE, hex);
-        json_add_member(out, "signal_sha256", (struct span){hex, sizeof(hex)});
-    }
+    if (fields->signal_sha256)
+        add_sha256(out, "signal_sha256", fields->signal_sha256);
     add_optional(out, "state_after", span_of(fields->state_after));
     add_optional(out, "state_before", span_of(fields->state_before));
     add_optional(out, "tenant_id", fields->tenant_id);

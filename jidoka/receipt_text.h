@@ -5,6 +5,14 @@
 
 #include "jidoka/governor.h"
 
+/* The command that an `operator` receipt is of. */
+struct receipt_operation {
+    const char *command; /* command_kind_names */
+    struct span command_id, operator, reason;
+    const char *deadletter_id;    /* NULL: none is resolved */
+    const uint8_t *edited_sha256; /* of the signal that runs instead; NULL: it was not edited */
+};
+
 struct receipt_fields {
     enum receipt_type type;
     int64_t timestamp_ms;
@@ -24,6 +32,7 @@ struct receipt_fields {
     struct span signal_type;                      /* on a signal's first receipt */
     int64_t accepted_at_ms;
     struct span action;
+    const struct receipt_operation *operation; /* or NULL */
 };
 
 void receipt_text(const struct receipt_fields *fields, struct buf *out);

@@ -7,9 +7,12 @@
 #ifndef TAI_JIDOKA_WORKER_H
 #define TAI_JIDOKA_WORKER_H
 
+#include "jidoka/deadletter_class.h"
 #include "jidoka/jidoka.h"
 #include "jidoka/policy.h"
+#include "jidoka/receipt_text.h"
 #include "jidoka/runner.h"
+#include "store/triage.h"
 
 /* What is in the tables is others' choice: the seed is where this program was loaded, which they do not know. */
 #define HASH_FUNCTION(key, len, ret)                                                                                   \
@@ -47,7 +50,8 @@ struct action_result {
     struct governor_entry *governor;
     char action_id[UUID_TEXT + 1];
     bool succeeded;
-    bool again; /* start another attempt instead of ending */
+    bool again;    /* start another attempt instead of ending */
+    bool restored; /* it was under way when the last owner stopped */
     char reason[GOVERNOR_REASON_MAX];
 };
 
@@ -76,15 +80,20 @@ struct partition {
     struct jidoka *jidoka;
     uint32_t id;
     enum partition_state state;
-    bool leaving;     /* drop it once the request under way is done */
-    bool giving;      /* beyond this worker's share: dropped, then released by a heartbeat */
-    bool subscribed;  /* to its queue */
-    uint32_t crashes; /* of its owners in a row; not 0: one frame a transaction */
+    bool leaving;      /* drop it once the request under way is done */
+    bool giving;       /* beyond this worker's share: dropped, then released by a heartbeat */
+    bool subscribed;   /* to its queue */
+    bool commands;     /* some may be pending */
+    bool parked;       /* its batch waits until all others rest (attempts.c) */
+    uint32_t crashes;  /* of its owners in a row; 1: one frame a transaction; more: one signal */
+    uint32_t frame_at; /* one signal a transaction: how many of the first frame are done */
+    int64_t busy_us;   /* monotonic, when something was last to do */
     uint64_t epoch, batch_number;
     uint64_t next_line;
     uint64_t *outcome_next; /* per shard */
     uint64_t outcomes_open;
     uint64_t waiting, acting;
+    uint64_t deadletters[CLASS_COUNT];    /* open */
     int64_t clock_base_ms, clock_base_us; /* partition clock at a monotonic instant */
     int64_t written_us;                   /* monotonic, of the last commit */
     int64_t next_due, quota_due;
@@ -104,7 +113,7 @@ struct partition {
     struct store_lookup restore; /* governors with waiting or acting rows */
 };
 
-enum batch_kind { BATCH_FRAMES, BATCH_RELEASE, BATCH_DUE, BATCH_RESULTS, BATCH_CLOCK };
+enum batch_kind { BATCH_FRAMES, BATCH_RELEASE, BATCH_DUE, BATCH_RESULTS, BATCH_COMMANDS, BATCH_CLOCK };
 
 struct batch {
     struct partition *partition;
@@ -121,13 +130,19 @@ struct batch {
     size_t start_count, start_cap;
     struct governor_entry **dirty;
     size_t dirty_count, dirty_cap;
-    uint32_t endings[SIGNAL_STATUS_COUNT]; /* for the metrics, counted once committed */
-    size_t signal_cap, outcome_cap, intake_cap;
+    uint32_t endings[SIGNAL_STATUS_COUNT];     /* for the metrics, counted once committed */
+    int64_t deadletters[CLASS_COUNT];          /* opened less closed */
+    bool single;                               /* one signal of its frame, or one row: an attempt */
+    bool poison;                               /* the signal has two unfinished attempts */
+    struct attempt *attempt;                   /* the commit that begins it */
+    const struct receipt_operation *operation; /* BATCH_COMMANDS: what is being carried out */
+    size_t signal_cap, outcome_cap, intake_cap, governor_cap;
     unsigned attempts;                  /* of the commit */
     void (*again)(struct batch *batch); /* what to do after a pause: the request failed without effect */
     struct store_lookup lookup;
     struct store_waiting waiting;
     struct store_due due;
+    struct store_commands commands;
     struct store_commit commit;
 };
 
@@ -136,6 +151,18 @@ struct jidoka_metrics {
     struct metric_counter *duplicates, *taken, *moves, *batches, *commit_retries, *leases_lost, *swept;
     struct metric_gauge *leases, *waiting, *acting, *governors;
     struct metric_histogram *latency, *batch_seconds;
+    struct metric_counter *commands[COMMAND_STATUS_COUNT];
+    struct metric_gauge *deadletters[CLASS_COUNT], *deadletters_full, *missing, *balance;
+};
+
+/* Dead letters in all partitions, and when they will be as many as there may be. */
+struct forecast {
+    uint64_t open;         /* as of the last heartbeat and own commits */
+    uint64_t seen;         /* at the last heartbeat */
+    int64_t seen_us;       /* 0: there was none */
+    double rate;           /* a second, smoothed */
+    bool full;             /* said in the log */
+    _Atomic int64_t in_ms; /* until it is full; -1: not growing */
 };
 
 struct jidoka {
@@ -164,6 +191,8 @@ struct jidoka {
     void (*drained)(void *ctx);
     void *drained_ctx;
     struct jidoka_metrics metrics;
+    struct partition *alone; /* nobody else begins anything (attempts.c) */
+    struct forecast forecast;
 };
 
 /* jidoka.c */
@@ -185,7 +214,8 @@ void partition_drop(struct partition *p);  /* forgets everything: the lease is a
 void partition_leave(struct partition *p); /* drops it once no request of it is under way */
 void partition_run(struct partition *p);   /* starts the next batch if there is work and none is under way */
 bool partition_idle(const struct partition *p);
-bool partition_lagging(const struct partition *p); /* too many outcomes without a receipt: takes no frames */
+bool partition_recovered(const struct partition *p); /* from the crashes of its owners */
+bool partition_lagging(const struct partition *p);   /* too many outcomes without a receipt: takes no frames */
 void partition_subscribe(struct partition *p);
 int64_t partition_clock(const struct partition *p);
 struct governor_entry *partition_find(struct partition *p, struct span tenant_id, struct span entitlement_id);
@@ -203,6 +233,9 @@ void acting_free(struct acting *acting);
 /* batch.c */
 struct batch *batch_new(struct partition *p, enum batch_kind kind);
 void batch_commit(struct batch *batch);
+void batch_over(struct batch *batch); /* frees it; what comes next begins */
+/* A commit of the batch has failed: dropped, or tried again. */
+void batch_commit_failed(struct store_request *request, int status, void (*again)(struct batch *batch));
 void batch_free(struct batch *batch); /* abandons its deliveries */
 /* After a request of the batch: true if there is nothing more to do now, because the partition is being left (dropped
  * here) or because the request failed (logged, tried again after a pause). */
@@ -214,12 +247,49 @@ void batch_change(struct batch *batch, struct governor_entry *entry); /* the rec
 void batch_start(struct batch *batch, struct governor_entry *entry);  /* its action shall start */
 void batch_intake(struct batch *batch, const struct frame_header *header);
 /* A receipt to be; returns its number within its shard. fields->text parts are copied. */
-struct receipt_fields;
 uint64_t batch_outcome(struct batch *batch, const struct receipt_fields *fields);
 
 /* frames.c */
 void frames_begin(struct partition *p);
 void frames_look_up(struct batch *batch); /* again, after a failed look-up */
+
+/* steps.c */
+/* A signal without a row, unless it is dead-lettered or refused. redrivable: as looked up. */
+void signal_step(struct batch *batch, const struct signal *signal, bool redrivable);
+void signal_dead_letter(struct batch *batch, struct governor_entry *entry, const struct signal *signal, bool conflict,
+                        const char *reason);
+/* Adds the governor to the look-up unless it is cached. */
+void batch_look_up_governor(struct batch *batch, struct span tenant_id, struct span entitlement_id);
+/* Creates one that was looked up and not found; NULL: there are too many. */
+struct governor_entry *governor_new(struct batch *batch, struct span tenant_id, struct span entitlement_id,
+                                    struct span sku_id);
+/* What an activation carries. */
+void governor_read_activation(struct jidoka *jidoka, struct governor_input *input, struct span data);
+
+/* attempts.c */
+bool attempts_single(const struct partition *p); /* one signal a transaction */
+/* An action restored after crashes has been tried as often as it may be. */
+bool attempts_exhausted(const struct partition *p, const struct governor_pending *pending);
+/* Goes on, at once or later, with the batch's signal: after its attempt has been committed, or with batch->poison. */
+void attempt_guard(struct batch *batch, const struct identity *identity, uint32_t attempts,
+                   void (*go_on)(struct batch *batch));
+bool attempts_hold(struct partition *p); /* another partition wants to be alone: nothing is begun */
+void attempts_left(struct partition *p); /* its batch is over */
+void attempt_done(struct batch *batch);
+
+/* commands.c */
+void commands_begin(struct partition *p);
+void commands_listen(struct jidoka *jidoka);
+
+/* triage_metrics.c */
+void triage_metrics_init(struct jidoka *jidoka);
+void triage_metrics_done(struct jidoka *jidoka);
+bool triage_full(const struct jidoka *jidoka); /* no frames are taken: too many dead letters */
+/* What a heartbeat has told. */
+void triage_leases(struct jidoka *jidoka, const struct store_lease *lease);
+void triage_claimed(struct partition *p, const struct lease *lease);
+void triage_committed(const struct batch *batch);
+void triage_dropped(struct partition *p);
 /* followup.c */
 void release_begin(struct partition *p, struct governor_entry *entry);
 void due_begin(struct partition *p);

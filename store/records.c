@@ -16,11 +16,11 @@ const char *const signal_status_names[SIGNAL_STATUS_COUNT] = {[SIGNAL_WAITING] =
                                                               [SIGNAL_REFUSED] = "refused",
                                                               [SIGNAL_DEADLETTERED] = "deadlettered"};
 
-const char *const deadletter_class_names[CLASS_COUNT] = {[CLASS_TENANT] = "tenant",
-                                                         [CLASS_DESTINATION] = "destination",
-                                                         [CLASS_PIPELINE] = "pipeline",
-                                                         [CLASS_POLICY] = "policy",
-                                                         [CLASS_POISON] = "poison"};
+const char *const deadletter_class_names[CLASS_COUNT + 1] = {[CLASS_TENANT] = "tenant",
+                                                             [CLASS_DESTINATION] = "destination",
+                                                             [CLASS_PIPELINE] = "pipeline",
+                                                             [CLASS_POLICY] = "policy",
+                                                             [CLASS_POISON] = "poison"};
 
 const char *const governor_state_names[GOVERNOR_STATE_COUNT] = {[GOVERNOR_BOOT] = "boot",
                                                                 [GOVERNOR_ACTIVE] = "active",

@@ -138,7 +138,7 @@ enum deadletter_class {
     CLASS_POISON,      /* it ended the worker: poison */
     CLASS_COUNT
 };
-extern const char *const deadletter_class_names[CLASS_COUNT];
+extern const char *const deadletter_class_names[CLASS_COUNT + 1]; /* ended by NULL */
 
 /* Goes with a signal row that becomes deadlettered or failed: opens an entry of triage. */
 struct deadletter_change {

@@ -53,7 +53,7 @@ enum command_kind {
 extern const char *const command_kind_names[COMMAND_KIND_COUNT];
 
 enum command_status { COMMAND_PENDING, COMMAND_APPLIED, COMMAND_REJECTED, COMMAND_STATUS_COUNT };
-extern const char *const command_status_names[COMMAND_STATUS_COUNT];
+extern const char *const command_status_names[COMMAND_STATUS_COUNT + 1]; /* ended by NULL */
 
 enum { COMMAND_ID_MAX = 64, COMMAND_OPERATOR_MAX = 64, COMMAND_REASON_MAX = 500, COMMAND_ARGS_MAX = 4096 };
 

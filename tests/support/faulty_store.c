@@ -166,6 +166,11 @@ PASS(signal)
 PASS(receipt)
 PASS(receipts)
 PASS(governors)
+PASS(deadletter)
+PASS(deadletters)
+PASS(command_add)
+PASS(command)
+WRAP(commands, FAULTY_COMMANDS)
 PASS(totals)
 PASS(fix)
 PASS(sweep)
@@ -233,6 +238,12 @@ static void on_outcomes(struct store_link *outer, void (*wake)(void *ctx), void 
     link->store->inner->ops->on_outcomes(link->inner, wake, ctx);
 }
 
+static void on_commands(struct store_link *outer, void (*wake)(void *ctx), void *ctx)
+{
+    struct faulty_link *link = faulty_link(outer);
+    link->store->inner->ops->on_commands(link->inner, wake, ctx);
+}
+
 static void backend_free(struct store_backend *backend)
 {
     free(backend);
@@ -246,6 +257,7 @@ static const struct store_backend_ops faulty_ops = {
     .link_close = link_close,
     .refuse = refuse,
     .on_outcomes = on_outcomes,
+    .on_commands = on_commands,
     .lease = faulty_lease,
     .load = faulty_load,
     .lookup = faulty_lookup,
@@ -261,6 +273,11 @@ static const struct store_backend_ops faulty_ops = {
     .receipt = faulty_receipt,
     .receipts = faulty_receipts,
     .governors = faulty_governors,
+    .deadletter = faulty_deadletter,
+    .deadletters = faulty_deadletters,
+    .command_add = faulty_command_add,
+    .command = faulty_command,
+    .commands = faulty_commands,
     .totals = faulty_totals,
     .fix = faulty_fix,
     .sweep = faulty_sweep,

@@ -13,6 +13,7 @@ enum faulty_op {
     FAULTY_DUE,
     FAULTY_COMMIT,
     FAULTY_NUMBERS,
+    FAULTY_COMMANDS,
     FAULTY_OPS,
     FAULTY_ANY = FAULTY_OPS /* whichever of them */
 };

@@ -37,6 +37,7 @@ static void init_config(struct pipeline *p)
         .max_waiting = 100000,
         .governors_max_per_tenant = 100000,
         .governors_max = 1000000,
+        .deadletters_max = 100000,
         .signals_retention_ms = INT64_C(7) * 24 * 3600 * 1000,
         .partitions = PIPELINE_PARTITIONS,
         .prefetch = 16,

@@ -278,6 +278,7 @@ static void test_attempts_committed(void)
     pipeline_init(&p);
     p.sqlite_queue = true;
     p.action_config.timeout_ms = 3600000;
+    p.action_config.retries = 3;
     begin(&p);
     p.action.mode = ACTION_HANGS;
     p.action.countdown = 3;
