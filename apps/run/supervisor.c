@@ -25,7 +25,7 @@ struct supervisor {
     struct worker_ready known;
     bool was_ready;     /* any worker ever was */
     int signals;        /* signalfd */
-    sigset_t inherited; /* the mask the worker gets back */
+    sigset_t inherited; /* the mask from before */
     pid_t pid;
     int lifeline, ready; /* write end, read end */
 };
@@ -35,10 +35,15 @@ static int64_t now_ms(void)
     return clock_mono_ms(&clock_system);
 }
 
+/* SIGTERM and SIGINT stay blocked: one that comes before the worker can take it waits for it. SIGHUP is not its
+ * business. */
 static void run_child(const struct supervisor *s, int lifeline, int ready)
 {
+    sigset_t own;
     close(s->signals);
-    sigprocmask(SIG_SETMASK, &s->inherited, NULL);
+    sigemptyset(&own);
+    sigaddset(&own, SIGCHLD);
+    sigprocmask(SIG_UNBLOCK, &own, NULL);
     exit(s->task->main(s->task->ctx, lifeline, ready, s->was_ready ? &s->known : NULL));
 }
 
