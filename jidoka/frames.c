@@ -111,7 +111,6 @@ static void step_all(struct batch *batch)
 static void on_lookup(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
-    status = partition_verify(batch->partition, &batch->lookup, status);
     if (batch_failed(request, status, "lookup_failed", frames_look_up))
         return;
     partition_cache(batch->partition, &batch->lookup);
