@@ -21,7 +21,7 @@ import harness  # noqa: E402
 
 KILL, EIO, ENOSPC, FULL = "signal=SIGKILL", "error=EIO", "error=ENOSPC", "error=ENOSPC, and on"
 QUIET = harness.Load(refund=0.15, resend=0.1, pause=0.0, renew=15)
-REQUESTS, BIG = 10, 24
+REQUESTS, BIG = 10, 64     # big ones are 1 MB each
 MEMORY = "tai.local_ledger.checkpoint-0.new"    # of the signer, before it has its name
 
 
@@ -253,8 +253,9 @@ def plan(options, rng):
         points.append((sweep, list(range(1, seen[sweep.place()].get(sweep.call, 0) + 1))))
     total = sum(len(numbers) for _, numbers in points)
     print(f"{total} points in {len(points)} sweeps", flush=True)
-    for _, numbers in points if not options.full and total > options.points else []:
-        share = max(2, round(len(numbers) * options.points / total))    # the first, the last, and what is between
+    for sweep, numbers in points if not options.full and total > options.points else []:
+        # The first, the last, and what is between; big ones take seconds each.
+        share = 2 if sweep.big else max(2, round(len(numbers) * options.points / total))
         if len(numbers) > share:
             numbers[:] = sorted({numbers[0], numbers[-1], *rng.sample(numbers[1:-1], share - 2)})
     return points, bad
