@@ -159,6 +159,13 @@ static void apply_port(struct loader *loader, const struct variable *port)
     const struct option *option = option_find("ingress.listen");
     const char *listen = loader->config->ingress.listen.text;
     struct buf text;
+    bool digits = port->value.len > 0 && port->value.len <= 5;
+    for (size_t i = 0; i < port->value.len && digits; i++)
+        digits = port->value.ptr[i] >= '0' && port->value.ptr[i] <= '9';
+    if (!digits) {
+        problems_add(loader->problems, &port->origin, "must be a port number, 0 to 65535");
+        return;
+    }
     if (option_origin(loader->config, option)->kind == ORIGIN_ENVIRONMENT)
         return;
     buf_init(&text, 256);

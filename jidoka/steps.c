@@ -115,8 +115,9 @@ void governor_read_activation(struct jidoka *jidoka, struct governor_input *inpu
             input->has_quota_period = true;
             input->quota_period = (enum quota_period)i;
         }
-    if (sku && !sku->escaped && sku->len - 2 <= 128)
-        input->sku_id = json_text(doc, sku, &jidoka->scratch);
+    struct span sku_id = sku && !sku->escaped ? json_text(doc, sku, &jidoka->scratch) : (struct span){0};
+    if (frame_id_valid(sku_id))
+        input->sku_id = sku_id;
 }
 
 static void step_event(struct batch *batch, struct governor_entry *entry, const struct signal *signal,

@@ -189,13 +189,16 @@ int verb_run(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},         {0}};
     struct run run = {0};
     int c;
+    opterr = 0;
     while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);
             return EXIT_OK;
         }
         if (c == '?' || (c != 'c' && run.override_count == OVERRIDES_MAX - 2)) {
-            fputs(usage, stderr);
+            fprintf(stderr,
+                    "tai run: %s is no option, has no value, or is given too often; `tai run --help` lists them\n",
+                    argv[optind - 1]);
             return EXIT_USAGE;
         }
         if (c == 'c')
@@ -204,7 +207,7 @@ int verb_run(int argc, char **argv)
             override(&run, c == 'd' ? "run.data" : c == 'l' ? "ingress.listen" : "andon.listen", optarg);
     }
     if (optind < argc) {
-        fprintf(stderr, "tai run: unexpected argument '%s'\n%s", argv[optind], usage);
+        fprintf(stderr, "tai run: unexpected argument '%s'; `tai run --help` lists what it takes\n", argv[optind]);
         return EXIT_USAGE;
     }
     struct worker_task task = {.main = worker_main, .on_ready = say_ready, .ctx = &run};
