@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { OVERRIDES_MAX = 8, ADDRESS_MAX = 80, STOP_MS = 10000 };
+enum { OVERRIDES_MAX = 8, ADDRESS_MAX = 80, STOP_MS = 10000, CALM_PERIOD_MS = 2000 };
 
 struct run {
     const char *config_path;
@@ -70,13 +71,33 @@ static int load(struct run *run, const struct worker_ready *known, struct config
     return rc;
 }
 
+/* What a load has needed goes back to the system when it is over: once a period has been calm after one that was not.
+ */
+static void trim_when_calm(int64_t *cpu_us, bool *busy)
+{
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    int64_t now_us = (int64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 + used.ru_utime.tv_usec +
+                     used.ru_stime.tv_usec;
+    bool calm = now_us - *cpu_us < CALM_PERIOD_MS * 1000 / 50;
+    if (calm && *busy)
+        malloc_trim(0);
+    *busy = !calm;
+    *cpu_us = now_us;
+}
+
 /* Until SIGTERM, SIGINT or the end of the supervisor. false: the supervisor is gone. */
 static bool serve(int signals, int lifeline)
 {
     struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = lifeline, .events = POLLIN}};
+    int64_t cpu_us = 0;
+    bool busy = true;
     while (!(fds[0].revents & POLLIN)) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        int ready = poll(fds, 2, CALM_PERIOD_MS);
+        if (ready < 0 && errno != EINTR)
             return false;
+        if (ready == 0)
+            trim_when_calm(&cpu_us, &busy);
         if (fds[1].revents)
             return false;
     }
