@@ -70,6 +70,8 @@ static int start(struct andon *andon, struct error *err)
                                     .metrics = &andon->metrics,
                                     .accepted = options->accepted,
                                     .accepted_ctx = options->accepted_ctx,
+                                    .edit = options->edit,
+                                    .edit_ctx = options->edit_ctx,
                                     .clock = options->clock};
     return api_new(&api, &andon->api, err);
 }

@@ -7,9 +7,19 @@
 #include "common/log.h"
 #include "config/config.h"
 #include "kaizen/metrics.h"
-#include "store/store.h"
+#include "store/triage.h"
 
 struct andon;
+
+/* An edited signal, to be read by the rules of a posted one. What it leaves out is as in the original; its id,
+ * tenant_id and entitlement_id must be the same. */
+struct andon_edit {
+    struct span text;            /* in: the new bytes */
+    const struct deadletter *of; /* in: the original, with envelope and bytes */
+    struct arena *arena;         /* in: for what comes out */
+    struct span envelope;
+    uint8_t sha256[SHA256_SIZE];
+};
 
 struct andon_options {
     struct event_base *base;
@@ -20,6 +30,9 @@ struct andon_options {
     /* "accepted" before a worker has taken a signal, or NULL; any thread */
     bool (*accepted)(void *ctx, struct span tenant_id, struct span entitlement_id, struct span id);
     void *accepted_ctx;
+    /* On andon's thread. -EINVAL or -EMSGSIZE with what to mend. NULL: signals cannot be edited. */
+    int (*edit)(void *ctx, struct andon_edit *edit, struct error *err);
+    void *edit_ctx;
     const struct clock *clock;
     const struct log *log;
     struct metrics *metrics;

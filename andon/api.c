@@ -1,11 +1,11 @@
 /* The listener: routes, calls under way, health. */
-#include "andon/api_internal.h"
+#include "andon/api_triage.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 /* Beyond these lags the ledger is behind, or stands still. */
-enum { LAG_WARN_S = 10, LAG_FAIL_S = 300 };
+enum { LAG_WARN_S = 10, LAG_FAIL_S = 300, API_SCRATCH_MAX = 1 << 20 };
 
 struct api_call *api_call_new(struct api *api, struct http_request *req, store_done *done)
 {
@@ -35,6 +35,7 @@ void api_call_free(struct api_call *call)
         call->next->link = call->link;
     arena_done(&call->request.arena);
     arena_done(&call->look.req.arena);
+    api_triage_free(call->triage);
     buf_done(&call->out);
     free(call);
 }
@@ -69,7 +70,9 @@ static void get_index(void *ctx, struct http_request *req)
                SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
                     "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
                     "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
-                    "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"status\":\"/v1/status\","
+                    "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
+                    "\"deadletter\":\"/v1/deadletters/{id}\",\"command\":\"/v1/commands/{id}\","
+                    "\"status\":\"/v1/status\","
                     "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
                     "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
 }
@@ -109,6 +112,16 @@ static const struct http_route routes[] = {
     {"GET", "/v1/receipts/{id}", api_receipt_get},
     {"GET", "/v1/governors", api_governor_list},
     {"GET", "/v1/governors/{tenant}/{entitlement}", api_governor_get},
+    {"POST", "/v1/governors/{tenant}/{entitlement}/halt", api_governor_halt},
+    {"POST", "/v1/governors/{tenant}/{entitlement}/resume", api_governor_resume},
+    {"POST", "/v1/governors/{tenant}/{entitlement}/activate", api_governor_activate},
+    {"POST", "/v1/governors/{tenant}/{entitlement}/reset-quota", api_governor_reset_quota},
+    {"GET", "/v1/deadletters", api_deadletter_list},
+    {"POST", "/v1/deadletters/bulk", api_deadletter_bulk},
+    {"GET", "/v1/deadletters/{id}", api_deadletter_get},
+    {"POST", "/v1/deadletters/{id}/requeue", api_deadletter_requeue},
+    {"POST", "/v1/deadletters/{id}/discard", api_deadletter_discard},
+    {"GET", "/v1/commands/{id}", api_command_get},
     {"GET", "/v1/status", api_status},
     {"GET", "/checkpoint", api_checkpoint},
     {"GET", "/v1/ledger/vkey", api_vkey},
@@ -151,6 +164,8 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     struct api *api = xcalloc(1, sizeof(*api));
     api->options = *options;
     api->hasher = hasher_new();
+    json_init(&api->doc);
+    buf_init(&api->scratch, API_SCRATCH_MAX);
     api->health = health_new(options->metrics->registry, TAI_VERSION);
     const struct health_check ledger = {.name = "ledger:receipts", .check = check_ledger, .ctx = api};
     const struct health_check lag = {.name = "ledger:lag", .unit = "s", .check = check_lag, .ctx = api};
@@ -205,5 +220,7 @@ void api_free(struct api *api)
     http_metrics_free(api->http_metrics);
     health_free(api->health);
     hasher_free(api->hasher);
+    json_done(&api->doc);
+    buf_done(&api->scratch);
     free(api);
 }

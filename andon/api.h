@@ -2,6 +2,7 @@
 #ifndef TAI_ANDON_API_H
 #define TAI_ANDON_API_H
 
+#include "andon/andon.h"
 #include "andon/tail.h"
 #include "config/config.h"
 
@@ -16,6 +17,8 @@ struct api_options {
     struct andon_metrics *metrics;
     bool (*accepted)(void *ctx, struct span tenant_id, struct span entitlement_id, struct span id); /* or NULL */
     void *accepted_ctx;
+    int (*edit)(void *ctx, struct andon_edit *edit, struct error *err); /* or NULL */
+    void *edit_ctx;
     const struct clock *clock;
 };
 

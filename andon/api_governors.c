@@ -2,7 +2,7 @@
  * since 1970 UTC; what runs on the partition clock is left out. */
 #include "andon/api_internal.h"
 
-static void add_i64(struct buf *out, const char *name, int64_t value)
+void api_add_i64(struct buf *out, const char *name, int64_t value)
 {
     json_add_key(out, name);
     buf_add_i64(out, value);
@@ -34,10 +34,10 @@ static void add_quota_and_breaker(struct buf *out, const struct governor_record 
     if (record->quota_limit == QUOTA_NONE)
         json_add_member_raw(out, "quota_limit", SPAN("null"));
     else
-        add_i64(out, "quota_limit", record->quota_limit);
-    add_i64(out, "quota_used", record->quota_used);
+        api_add_i64(out, "quota_limit", record->quota_limit);
+    api_add_i64(out, "quota_used", record->quota_used);
     json_add_member(out, "quota_period", span_of(quota_period_names[record->quota_period]));
-    add_i64(out, "period_start", record->period_start);
+    api_add_i64(out, "period_start", record->period_start);
     json_add_key(out, "breaker");
     buf_add_char(out, '{');
     json_add_member_u64(out, "failures", record->failures);
@@ -46,7 +46,7 @@ static void add_quota_and_breaker(struct buf *out, const struct governor_record 
     buf_add_char(out, '}');
 }
 
-static void add_governor(struct buf *out, const struct governor_item *item)
+void api_add_governor(struct buf *out, const struct governor_item *item)
 {
     const struct governor_record *record = &item->record;
     buf_add_char(out, '{');
@@ -64,9 +64,9 @@ static void add_governor(struct buf *out, const struct governor_item *item)
         json_add_member_raw(out, "policy_state", span_of(record->policy_state));
     json_add_member_u64(out, "waiting", item->waiting);
     json_add_member_u64(out, "partition", item->partition);
-    add_i64(out, "last_signal_at", record->last_signal_at);
-    add_i64(out, "created_at", record->created_at);
-    add_i64(out, "updated_at", record->updated_at);
+    api_add_i64(out, "last_signal_at", record->last_signal_at);
+    api_add_i64(out, "created_at", record->created_at);
+    api_add_i64(out, "updated_at", record->updated_at);
     buf_add_char(out, '}');
 }
 
@@ -103,7 +103,7 @@ static void on_governors(struct store_request *request, int status)
     for (; i < page->governor_count && out->len < API_PAGE_BYTES; i++) {
         if (i)
             buf_add_char(out, ',');
-        add_governor(out, &page->governors[i]);
+        api_add_governor(out, &page->governors[i]);
     }
     buf_add_char(out, ']');
     if (i && (i < page->governor_count || page->more))
@@ -181,7 +181,7 @@ static void on_governor(struct store_request *request, int status)
         api_call_free(call);
         return;
     }
-    add_governor(&call->out, &call->governors.governors[0]);
+    api_add_governor(&call->out, &call->governors.governors[0]);
     free_records(call);
     api_call_reply(call, 200);
 }

@@ -14,8 +14,9 @@ enum {
     API_TENANT_MAX = 64,
     API_PAGE_DEFAULT = 100,
     API_PAGE_MAX = 1000,
-    API_BODY_MAX = 32 << 20, /* of one answer */
-    API_PAGE_BYTES = 4 << 20 /* a page that has grown so far goes on in the next */
+    API_BODY_MAX = 32 << 20,  /* of one answer */
+    API_PAGE_BYTES = 4 << 20, /* a page that has grown so far goes on in the next */
+    API_COMMANDS_MAX = 10000  /* pending in all */
 };
 
 struct api {
@@ -25,8 +26,13 @@ struct api {
     struct health *health;
     struct hasher *hasher;
     struct api_call *calls; /* under way */
+    struct json_doc doc;    /* of the body being read */
+    struct buf scratch;
+    int64_t bulk_us; /* monotonic, when the next bulk is taken */
     bool draining;
 };
+
+struct api_triage; /* api_triage.h */
 
 struct api_call {
     struct api_call *next, **link;
@@ -40,8 +46,12 @@ struct api_call {
         struct store_governors governors;
         struct store_totals totals;
     };
-    struct store_receipt look; /* signals: is there a receipt of that outcome yet? */
-    uint32_t outcome;          /* signals: the next of the row's outcomes to look at */
+    struct store_receipt look;    /* is there a receipt of that outcome yet? */
+    const struct signal_row *row; /* whose receipts are listed */
+    uint32_t row_partition;
+    uint32_t outcome; /* the next of its outcomes to look at */
+    void (*listed)(struct api_call *call);
+    struct api_triage *triage; /* owned */
     struct buf out;
     uint32_t query; /* receipts, governors: what a cursor belongs to */
 };
@@ -62,6 +72,8 @@ bool api_path_text(struct http_request *req, const char *name, size_t max, struc
 void api_cursor_write(struct buf *out, uint32_t query, struct span position);
 /* ret in arena. false: answered 400. Without the parameter position is empty. */
 bool api_cursor_read(struct http_request *req, uint32_t query, struct arena *arena, struct span *ret);
+/* The same with a cursor from elsewhere; false: it is none of this query. */
+bool api_cursor_parse(struct span text, uint32_t query, struct arena *arena, struct span *ret);
 uint32_t api_query_hash(char kind, const struct span *parts, size_t count);
 
 struct api_call *api_call_new(struct api *api, struct http_request *req, store_done *done);
@@ -71,7 +83,16 @@ void api_call_free(struct api_call *call);
 void api_call_reply(struct api_call *call, int status);  /* application/json, out */
 bool api_call_failed(struct api_call *call, int status); /* true if status is an error: answered */
 
+/* Writes "receipts":[…] with the ids of those of the row's receipts that can be read, then calls listed; row stays. */
+void api_list_receipts(struct api_call *call, const struct signal_row *row, uint32_t partition,
+                       void (*listed)(struct api_call *call));
+void api_add_governor(struct buf *out, const struct governor_item *item);
+/* `"name":number`; with a comma where one is due. */
+void api_add_i64(struct buf *out, const char *name, int64_t value);
+
 http_handler api_signal_get, api_receipt_list, api_receipt_get, api_governor_list, api_governor_get, api_status,
-    api_checkpoint, api_vkey, api_jwks;
+    api_checkpoint, api_vkey, api_jwks, api_deadletter_list, api_deadletter_get, api_deadletter_requeue,
+    api_deadletter_discard, api_deadletter_bulk, api_governor_halt, api_governor_resume, api_governor_activate,
+    api_governor_reset_quota, api_command_get;
 
 #endif

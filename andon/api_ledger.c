@@ -89,6 +89,30 @@ static void add_totals(struct buf *out, const struct store_totals *totals)
     json_add_member_u64(out, "outcomes_open", totals->outcomes_open);
 }
 
+static void add_deadletters(struct buf *out, const struct store_totals *totals)
+{
+    uint64_t open = 0;
+    for (int i = 0; i < CLASS_COUNT; i++)
+        open += totals->deadletters[i];
+    json_add_key(out, "deadletters");
+    buf_add_char(out, '{');
+    json_add_member_u64(out, "open", open);
+    for (int i = 0; i < CLASS_COUNT; i++)
+        json_add_member_u64(out, deadletter_class_names[i], totals->deadletters[i]);
+    buf_add_char(out, '}');
+}
+
+/* Both are 0 unless something was lost or counted twice. */
+static void add_conservation(struct buf *out, const struct store_totals *totals)
+{
+    uint64_t in = totals->taken + totals->requeued;
+    json_add_key(out, "conservation");
+    buf_add_char(out, '{');
+    json_add_member_u64(out, "gap", totals->missing);
+    api_add_i64(out, "balance", (int64_t)(in - totals->ended - totals->duplicates - totals->waiting - totals->acting));
+    buf_add_char(out, '}');
+}
+
 static void add_ledger(struct buf *out, const struct api *api)
 {
     json_add_member_u64(out, "lag_ms", (uint64_t)andon_metrics_lag_ms(api->options.metrics));
@@ -120,6 +144,8 @@ static void on_totals(struct store_request *request, int status)
     json_add_member(out, "status", call->api->draining ? SPAN("draining") : SPAN("serving"));
     json_add_member(out, "version", SPAN(TAI_VERSION));
     add_totals(out, &call->totals);
+    add_deadletters(out, &call->totals);
+    add_conservation(out, &call->totals);
     add_ledger(out, call->api);
     buf_add_char(out, '}');
     api_call_reply(call, 200);

@@ -114,7 +114,7 @@ void api_cursor_write(struct buf *out, uint32_t query, struct span position)
     buf_add_str(out, base64);
 }
 
-static bool decode(struct span text, uint32_t query, struct arena *arena, struct span *ret)
+bool api_cursor_parse(struct span text, uint32_t query, struct arena *arena, struct span *ret)
 {
     char base64[4 * ((CURSOR_MAX + 2) / 3) + 1], head[CURSOR_HEAD + 1];
     if (text.len == 0 || text.len + 3 >= sizeof(base64) || text.len % 4 == 1 || memchr(text.ptr, '+', text.len) ||
@@ -142,7 +142,7 @@ bool api_cursor_read(struct http_request *req, uint32_t query, struct arena *are
     *ret = (struct span){0};
     if (!http_query(req, "after", &text))
         return true;
-    if (decode(text, query, arena, ret))
+    if (api_cursor_parse(text, query, arena, ret))
         return true;
     http_problem(req, 400, NULL,
                  "\"after\" must be the \"next\" of an earlier answer to the same query, taken over as it is");

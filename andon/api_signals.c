@@ -13,18 +13,13 @@ static void add_row(struct api_call *call)
     json_add_member_u64(out, "redrive", row->identity.redrive);
     if (row->reason.len)
         json_add_member(out, "reason", row->reason);
-    json_add_key(out, "accepted_at");
-    buf_add_i64(out, row->accepted_at_ms);
-    json_add_key(out, "changed_at");
-    buf_add_i64(out, row->changed_at_ms);
-    json_add_key(out, "receipts");
-    buf_add_char(out, '[');
+    api_add_i64(out, "accepted_at", row->accepted_at_ms);
+    api_add_i64(out, "changed_at", row->changed_at_ms);
 }
 
 static void finish(struct api_call *call)
 {
     struct buf *out = &call->out;
-    buf_add_char(out, ']');
     if (call->signal.also_count) {
         json_add_key(out, "also_under");
         buf_add_char(out, '[');
@@ -52,7 +47,7 @@ enum written { WRITTEN, NOT_YET, UNKNOWN };
 static enum written written(const struct api_call *call, uint32_t shard_number, uint64_t number)
 {
     const struct shard *shard = tail_shard(call->api->options.tail, shard_number);
-    uint32_t partition = call->signal.partition_of_row;
+    uint32_t partition = call->row_partition;
     if (shard->state == SHARD_FREE || partition >= shard->partitions || !shard->last_numbers[partition])
         return UNKNOWN;
     return number <= shard->last_numbers[partition] ? WRITTEN : NOT_YET;
@@ -73,12 +68,12 @@ static void on_look(struct store_request *request, int status)
 /* Lists the receipts that can be read; those of the last moment follow. */
 static void next_outcome(struct api_call *call)
 {
-    const struct signal_row *row = &call->signal.row;
+    const struct signal_row *row = call->row;
     uint32_t shard = shard_of(row->identity.tenant_id, (uint32_t)call->api->options.config->ledger.shards);
     while (call->outcome < row->outcome_count) {
         uint64_t number = row->outcomes[call->outcome++];
         char receipt_id[UUID_TEXT + 1];
-        receipt_id_of(call->api->hasher, call->signal.partition_of_row, shard, number, receipt_id);
+        receipt_id_of(call->api->hasher, call->row_partition, shard, number, receipt_id);
         enum written known = written(call, shard, number);
         if (known == WRITTEN)
             add_receipt(&call->out, receipt_id);
@@ -89,7 +84,19 @@ static void next_outcome(struct api_call *call)
         store_receipt(call->api->options.store, &call->look);
         return;
     }
-    finish(call);
+    buf_add_char(&call->out, ']');
+    call->listed(call);
+}
+
+void api_list_receipts(struct api_call *call, const struct signal_row *row, uint32_t partition,
+                       void (*listed)(struct api_call *call))
+{
+    call->row = row;
+    call->row_partition = partition;
+    call->listed = listed;
+    json_add_key(&call->out, "receipts");
+    buf_add_char(&call->out, '[');
+    next_outcome(call);
 }
 
 /* Answered 202, but no worker has taken it yet. */
@@ -121,7 +128,7 @@ static void on_signal(struct store_request *request, int status)
         return;
     if (call->signal.found) {
         add_row(call);
-        next_outcome(call);
+        api_list_receipts(call, &call->signal.row, call->signal.partition_of_row, finish);
     } else if (!reply_accepted(call)) {
         http_problem(call->req, 404, NULL, "no signal with this id is known for this tenant%s",
                      call->signal.entitlement_id.len ? " and entitlement" : "");

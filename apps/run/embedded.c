@@ -3,6 +3,7 @@
 #include "apps/run/embedded.h"
 #include "andon/andon.h"
 #include "apps/run/data_lock.h"
+#include "apps/run/signal_edit.h"
 #include "common/hash.h"
 #include "common/loop.h"
 #include "common/mem.h"
@@ -29,6 +30,7 @@ struct embedded {
     struct andon *andon;
     struct jidoka *jidoka;
     struct ingress *_Atomic ingress;
+    struct signal_editor *editor;
     struct latch *drained;
     struct error *err; /* of the start under way */
     char worker[64];
@@ -55,6 +57,8 @@ static int start_andon(void *ctx)
                                     .state_dir = e->config->run.data,
                                     .accepted = accepted,
                                     .accepted_ctx = e,
+                                    .edit = signal_edit,
+                                    .edit_ctx = e->editor,
                                     .clock = &clock_system,
                                     .log = &e->log[2],
                                     .metrics = e->metrics};
@@ -156,6 +160,7 @@ static void init(struct embedded *e, const struct config *config, const struct l
     e->config = config;
     e->lock_fd = -1;
     e->drained = latch_new();
+    e->editor = signal_editor_new(&config->ingress, &clock_system);
     e->metrics = metrics_new();
     metrics_add_process(e->metrics);
     metrics_add_build_info(e->metrics, TAI_VERSION, TAI_REVISION);
@@ -306,6 +311,7 @@ bool embedded_stop(struct embedded *e, int64_t timeout_ms)
     if (e->db)
         db_close(e->db);
     metrics_free(e->metrics);
+    signal_editor_free(e->editor);
     latch_free(e->drained);
     if (e->lock_fd >= 0)
         close(e->lock_fd);
