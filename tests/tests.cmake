@@ -21,6 +21,8 @@ add_library(tai_test_support STATIC ${support})
 target_include_directories(tai_test_support PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(tai_test_support PUBLIC ${layers} PRIVATE tai_flags)
 
+add_subdirectory(sim)
+
 file(GLOB thread_tests CONFIGURE_DEPENDS threads/*_test.c)
 foreach(file ${thread_tests})
   get_filename_component(name ${file} NAME_WE)
