@@ -54,6 +54,14 @@ static int slice_end(struct db_conn *conn, struct store_sweep *request, const st
     return rc < 0 ? rc : 1;
 }
 
+/* Ended by 2 executed, 4 denied, 5 refused; by 3 failed, 6 deadlettered once its bytes are gone: with them it is an
+ * open dead letter. The first body under an identity stays as long as any other: without it they would be unknown too.
+ */
+#define EXPIRED                                                                                                        \
+    "changed_at < ?11 AND (status IN (2, 4, 5) OR status IN (3, 6) AND bytes IS NULL) AND (conflict <> x'' OR"         \
+    " NOT EXISTS(SELECT 1 FROM signals o WHERE o.id = signals.id AND o.tenant = signals.tenant"                        \
+    " AND o.entitlement = signals.entitlement AND o.redrive = signals.redrive AND o.conflict > x''))"
+
 int sweep_run(struct db_conn *conn, struct op *op)
 {
     struct store_sweep *request = (struct store_sweep *)op->request;
@@ -62,15 +70,13 @@ int sweep_run(struct db_conn *conn, struct op *op)
     int rc = slice_end(conn, request, at, &end);
     if (rc < 0)
         return rc;
-    /* 2 executed, 4 denied, 5 refused; 3 failed, 6 deadlettered: open dead letters as long as they have bytes */
     sqlite3_stmt *stmt =
         rc ? db_stmt(conn,
                      "DELETE FROM signals WHERE (id, tenant, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
-                     " AND (id, tenant, entitlement, redrive, conflict) <= (?6, ?7, ?8, ?9, ?10)"
-                     " AND changed_at < ?11 AND (status IN (2, 4, 5) OR status IN (3, 6) AND bytes IS NULL)")
+                     " AND (id, tenant, entitlement, redrive, conflict) <= (?6, ?7, ?8, ?9, ?10) AND " EXPIRED)
            : db_stmt(conn,
                      "DELETE FROM signals WHERE (id, tenant, entitlement, redrive, conflict) > (?1, ?2, ?3, ?4, ?5)"
-                     " AND changed_at < ?11 AND (status IN (2, 4, 5) OR status IN (3, 6) AND bytes IS NULL)");
+                     " AND " EXPIRED);
     bind_at(stmt, 1, at);
     if (rc)
         bind_at(stmt, 6, &end);
