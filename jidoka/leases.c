@@ -13,10 +13,10 @@ static void take_lease(struct jidoka *jidoka, struct partition *p, const struct 
     if (!lease || p->giving || jidoka->stopping)
         return;
     p->outcomes_open = lease->outcomes_open;
-    if (p->state == PARTITION_UNOWNED)
-        partition_claim(p, lease);
-    else
+    if (p->state != PARTITION_UNOWNED)
         partition_run(p);
+    else if (!p->rest_until_us || partition_rested(p))
+        partition_claim(p, lease);
 }
 
 /* Those beyond the share are left at once and released by the next heartbeat. */
@@ -52,9 +52,10 @@ static void on_leases(struct store_request *request, int status)
     if (status < 0)
         log_event(jidoka->options.log, LOG_ERROR, "lease_heartbeat_failed",
                   LOG_S("error", request->error ? request->error : error_text(status)));
-    else if (!jidoka->lease.leaving)
+    } else if (!jidoka->lease.leaving) {
         take_leases(jidoka);
     arena_reset(&jidoka->lease.req.arena);
+    }
     jidoka_check_drained(jidoka);
 }
 
@@ -83,7 +84,7 @@ void leases_heartbeat(struct jidoka *jidoka)
 }
 
 /* A third of the term has passed; sooner when its answer is awaited: who holds what was dropped, outcomes receipted,
- * dead letters that others resolved, or a lease to give back. */
+ * dead letters that others resolved, a partition that has rested, or a lease to give back. */
 bool leases_due(const struct jidoka *jidoka)
 {
     if (jidoka->lease.leaving)
@@ -92,7 +93,8 @@ bool leases_due(const struct jidoka *jidoka)
         jidoka_mono_us(jidoka) - jidoka->leased_us >= jidoka->options.lease_ttl_ms * 1000 / 3)
         return true;
     for (int64_t id = 0; id < jidoka->config->partitions; id++)
-        if (jidoka->partitions[id].giving || partition_lagging(&jidoka->partitions[id]))
+        if (jidoka->partitions[id].giving || partition_lagging(&jidoka->partitions[id]) ||
+            partition_rested(&jidoka->partitions[id]))
             return true;
     return false;
 }
