@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RETRY_MS = 200 };
+enum { RETRY_MS = 200, DAMAGED_SHIFT_MAX = 6 };
 
 struct batch *batch_new(struct partition *p, enum batch_kind kind)
 {
@@ -49,6 +49,14 @@ void batch_free(struct batch *batch)
     free(batch);
 }
 
+/* What is damaged mends itself seldom: the partition rests longer and longer, up to 13 s. */
+static struct timeval pause_of(const struct batch *batch, int status)
+{
+    unsigned shift = batch->attempts < DAMAGED_SHIFT_MAX ? batch->attempts : DAMAGED_SHIFT_MAX;
+    int64_t ms = status == -EUCLEAN ? (int64_t)RETRY_MS << shift : RETRY_MS;
+    return (struct timeval){ms / 1000, ms % 1000 * 1000};
+}
+
 bool batch_failed(struct store_request *request, int status, const char *event, void (*again)(struct batch *batch))
 {
     struct batch *batch = request->ctx;
@@ -63,7 +71,7 @@ bool batch_failed(struct store_request *request, int status, const char *event, 
         log_event(p->jidoka->options.log, LOG_ERROR, event, LOG_I("partition", p->id),
                   LOG_S("error", request->error ? request->error : error_text(status)),
                   LOG_I("attempt", batch->attempts));
-    struct timeval pause = {0, RETRY_MS * 1000};
+    struct timeval pause = pause_of(batch, status);
     arena_reset(&request->arena);
     batch->again = again;
     event_add(p->retry, &pause);
@@ -215,6 +223,7 @@ static void committed(struct batch *batch)
     batch->delivery_count = 0;
     if (commit->settles)
         p->crashes = 0;
+    p->rests = 0;
     start_actions(batch);
     batch_over(batch);
 }

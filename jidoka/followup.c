@@ -47,6 +47,7 @@ static bool release_row(struct batch *batch, const struct signal_row *row)
         log_event(batch->partition->jidoka->options.log, LOG_ERROR, "waiting_row_corrupt",
                   LOG_I("partition", batch->partition->id), LOG_B("signal_id", row->identity.id),
                   LOG_S("error", error.text));
+        metric_inc(batch->partition->jidoka->metrics.corruptions);
         *signal = signal_of(row);
         leave_line(batch, entry);
         apply_ending(batch, entry, SIGNAL_DEADLETTERED, "corrupt",
@@ -216,6 +217,7 @@ static void due_governors(struct batch *batch);
 static void on_due_governors(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
+    status = partition_verify(batch->partition, &batch->lookup, status);
     if (!batch_failed(request, status, "lookup_failed", due_governors))
         step_due(batch);
 }

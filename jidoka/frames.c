@@ -111,12 +111,12 @@ static void step_all(struct batch *batch)
 static void on_lookup(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
+    status = partition_verify(batch->partition, &batch->lookup, status);
     if (batch_failed(request, status, "lookup_failed", frames_look_up))
         return;
     partition_cache(batch->partition, &batch->lookup);
     const struct lookup_signal *first = batch->lookup.signals;
-    if (!batch->single || !batch->lookup.signal_count || first->found ||
-        span_is(first->identity.tenant_id, "_system"))
+    if (!batch->single || !batch->lookup.signal_count || first->found || span_is(first->identity.tenant_id, "_system"))
         step_all(batch);
     else
         attempt_guard(batch, &first->identity, first->attempts, step_all);

@@ -224,6 +224,8 @@ static void init_metrics(struct jidoka *jidoka)
     out->batches = metrics_counter(m, "tai_jidoka_batches_total", "Transactions committed.");
     out->commit_retries = metrics_counter(m, "tai_jidoka_commit_retries_total", "Commits tried again.");
     out->leases_lost = metrics_counter(m, "tai_jidoka_leases_lost_total", "Partition leases lost.");
+    out->corruptions =
+        metrics_counter(m, "tai_store_corruptions_total", "Reads that met damaged pages or rows which cannot be true.");
     out->swept =
         metrics_counter(m, "tai_jidoka_swept_rows_total", "Signal rows deleted at the end of their retention.");
     out->leases = metrics_gauge(m, "tai_jidoka_leases", "Partitions owned.");

@@ -49,13 +49,14 @@ static void on_leases(struct store_request *request, int status)
 {
     struct jidoka *jidoka = request->ctx;
     jidoka->lease_pending = false;
-    if (status < 0)
+    if (status < 0) {
+        jidoka->dropped = true; /* the next tick asks again */
         log_event(jidoka->options.log, LOG_ERROR, "lease_heartbeat_failed",
                   LOG_S("error", request->error ? request->error : error_text(status)));
     } else if (!jidoka->lease.leaving) {
         take_leases(jidoka);
-    arena_reset(&jidoka->lease.req.arena);
     }
+    arena_reset(&jidoka->lease.req.arena);
     jidoka_check_drained(jidoka);
 }
 

@@ -46,6 +46,36 @@ struct governor_entry *partition_add(struct partition *p, struct span tenant_id,
     return entry;
 }
 
+static void verify_failed(struct partition *p, struct store_lookup *lookup, const struct lookup_governor *governor,
+                          const char *broken)
+{
+    struct buf text;
+    buf_init(&text, 1024);
+    buf_addf(&text, "table governors, row tenant=%.*s entitlement=%.*s: %s", (int)governor->tenant_id.len,
+             governor->tenant_id.ptr, (int)governor->entitlement_id.len, governor->entitlement_id.ptr, broken);
+    lookup->req.error = arena_copy(&lookup->req.arena, buf_cstr(&text), text.len);
+    buf_done(&text);
+    metric_inc(p->jidoka->metrics.corruptions);
+    for (size_t i = 0; i < lookup->governor_count; i++) {
+        if (lookup->governors[i].found)
+            governor_record_done(&lookup->governors[i].record);
+        lookup->governors[i].found = false;
+    }
+}
+
+int partition_verify(struct partition *p, struct store_lookup *lookup, int status)
+{
+    for (size_t i = 0; status == 0 && i < lookup->governor_count; i++) {
+        const struct lookup_governor *governor = &lookup->governors[i];
+        const char *broken = governor->found ? governor_check(&governor->record) : NULL;
+        if (broken) {
+            verify_failed(p, lookup, governor, broken);
+            return -EUCLEAN;
+        }
+    }
+    return status;
+}
+
 void partition_cache(struct partition *p, struct store_lookup *lookup)
 {
     for (size_t i = 0; i < lookup->governor_count; i++) {
@@ -199,6 +229,19 @@ void partition_drop(struct partition *p)
     jidoka_check_drained(jidoka);
 }
 
+void partition_rest(struct partition *p)
+{
+    enum { REST_MS = 500, REST_SHIFT_MAX = 6 };
+    unsigned shift = p->rests < REST_SHIFT_MAX ? p->rests : REST_SHIFT_MAX;
+    p->rests++;
+    p->rest_until_us = jidoka_mono_us(p->jidoka) + (((int64_t)REST_MS * 1000) << shift);
+}
+
+bool partition_rested(const struct partition *p)
+{
+    return p->state == PARTITION_UNOWNED && p->rest_until_us && jidoka_mono_us(p->jidoka) >= p->rest_until_us;
+}
+
 void partition_leave(struct partition *p)
 {
     bool under_way =
@@ -210,7 +253,7 @@ void partition_leave(struct partition *p)
 
 /* --- claiming: load, outcome numbers, governors with waiting or acting rows, then subscribe ---------------------- */
 
-/* Tried again with the next heartbeat. */
+/* Tried again with a later heartbeat. */
 static bool load_failed(struct store_request *request, int status, const char *what)
 {
     struct partition *p = request->ctx;
@@ -219,6 +262,8 @@ static bool load_failed(struct store_request *request, int status, const char *w
     if (status < 0)
         log_event(p->jidoka->options.log, LOG_ERROR, "partition_load_failed", LOG_I("partition", p->id),
                   LOG_S("request", what), LOG_S("error", request->error ? request->error : error_text(status)));
+    if (status == -EUCLEAN)
+        partition_rest(p);
     partition_drop(p);
     return true;
 }
@@ -279,6 +324,7 @@ void partition_subscribe(struct partition *p)
 static void on_restored(struct store_request *request, int status)
 {
     struct partition *p = request->ctx;
+    status = partition_verify(p, &p->restore, status);
     if (load_failed(request, status, "lookup"))
         return;
     partition_cache(p, &p->restore);
@@ -327,6 +373,7 @@ void partition_claim(struct partition *p, const struct lease *lease)
 {
     struct jidoka *jidoka = p->jidoka;
     p->state = PARTITION_LOADING;
+    p->rest_until_us = 0;
     p->epoch = lease->epoch;
     p->batch_number = lease->batch;
     p->next_line = lease->next_line;

@@ -97,6 +97,8 @@ struct partition {
     int64_t clock_base_ms, clock_base_us; /* partition clock at a monotonic instant */
     int64_t written_us;                   /* monotonic, of the last commit */
     int64_t next_due, quota_due;
+    int64_t rest_until_us;   /* monotonic: not claimed before; 0: it does not rest */
+    unsigned rests;          /* in a row, without a commit between */
     uint64_t settled_frames; /* since the claim */
     struct governor_entry *governors;
     struct tenant_entry *tenants;
@@ -148,7 +150,7 @@ struct batch {
 
 struct jidoka_metrics {
     struct metric_counter *endings[SIGNAL_STATUS_COUNT];
-    struct metric_counter *duplicates, *taken, *moves, *batches, *commit_retries, *leases_lost, *swept;
+    struct metric_counter *duplicates, *taken, *moves, *batches, *commit_retries, *leases_lost, *swept, *corruptions;
     struct metric_gauge *leases, *waiting, *acting, *governors;
     struct metric_histogram *latency, *batch_seconds;
     struct metric_counter *commands[COMMAND_STATUS_COUNT];
@@ -186,6 +188,7 @@ struct jidoka {
     bool dropped;      /* a partition, since then */
     struct store_sweep sweep;
     bool sweeping;
+    int64_t sweep_after_us; /* monotonic: the last slice failed */
     int64_t started_us, started_wall_ms;
     bool stopping; /* nothing is claimed or worked off any more */
     void (*drained)(void *ctx);
@@ -212,7 +215,9 @@ void sweep_slice(struct jidoka *jidoka);
 void partition_claim(struct partition *p, const struct lease *lease);
 void partition_drop(struct partition *p);  /* forgets everything: the lease is another's, or given back */
 void partition_leave(struct partition *p); /* drops it once no request of it is under way */
-void partition_run(struct partition *p);   /* starts the next batch if there is work and none is under way */
+void partition_rest(struct partition *p);  /* what it is made of cannot be used now: not claimed again for a while */
+bool partition_rested(const struct partition *p);
+void partition_run(struct partition *p); /* starts the next batch if there is work and none is under way */
 bool partition_idle(const struct partition *p);
 bool partition_recovered(const struct partition *p); /* from the crashes of its owners */
 bool partition_lagging(const struct partition *p);   /* too many outcomes without a receipt: takes no frames */
@@ -220,6 +225,9 @@ void partition_subscribe(struct partition *p);
 int64_t partition_clock(const struct partition *p);
 struct governor_entry *partition_find(struct partition *p, struct span tenant_id, struct span entitlement_id);
 struct governor_entry *partition_add(struct partition *p, struct span tenant_id, struct span entitlement_id);
+/* 0, or status; -EUCLEAN, with the request's error set and nothing found, if a record breaks the governor's invariants.
+ */
+int partition_verify(struct partition *p, struct store_lookup *lookup, int status);
 /* Caches the governors a look-up found; what their records own is taken. */
 void partition_cache(struct partition *p, struct store_lookup *lookup);
 void partition_lookup_done(struct store_lookup *lookup); /* frees the array and what was not taken */
