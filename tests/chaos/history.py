@@ -90,7 +90,7 @@ class Replay:
     def __init__(self, bad, published=()):
         self.bad = bad
         self.heads = {}                                 # chain -> (seq, hash)
-        self.endings = collections.defaultdict(list)    # identity -> [(position, ending, sha256, redrive)]
+        self.endings = collections.defaultdict(list)    # identity -> [(position, ending, sha256, reason)]
         self.governors = collections.defaultdict(dict)  # (tenant, entitlement) -> fields
         self.ids = set()
         self.tree, self.sizes = Tree(), collections.Counter(size for size, _ in published)
@@ -104,7 +104,7 @@ class Replay:
         key = (receipt.get("tenant_id"), receipt.get("entitlement_id"))
         if "ending" in receipt:
             self.endings[(*key, receipt["signal_id"])].append(
-                (self.tree.size, receipt["ending"], receipt["signal_sha256"], receipt.get("redrive", 0)))
+                (self.tree.size, receipt["ending"], receipt["signal_sha256"], receipt.get("reason")))
         if "state_after" in receipt:
             self.governors[key]["state"] = receipt["state_after"]
         self.governors[key].update((receipt.get("body") or {}).get("governor") or {})
@@ -142,11 +142,16 @@ def check_endings(history, endings, bad):
             bad(f"{identity}: ended, but nobody sent it")
 
 
+def decided(ending):
+    return ending[1] != "deadlettered" or ending[3] == "governor_halted"
+
+
 def check_order(history, endings, bad):
-    """a's 202 before b's POST, same governor: a decided before b. Events apart: they may overtake waiting signals."""
+    """a's 202 before b's POST, same governor: a decided before b. Events apart: they may overtake waiting signals; and so do
+    dead letters that no governor decides, such as poison after two crashes."""
     governors = collections.defaultdict(list)
     for identity, signal in history.signals.items():
-        if signal["outcome"] == "ok" and endings.get(identity):
+        if signal["outcome"] == "ok" and endings.get(identity) and decided(endings[identity][0]):
             governors[(*identity[:2], signal["event"])].append(
                 (signal["invoked"], signal["completed"], endings[identity][0][0], identity))
     for signals in governors.values():
@@ -232,7 +237,7 @@ class Violations(list):
 
     def __init__(self, show=20):
         super().__init__()
-        self.show = show
+        self.show, self.endings = show, collections.Counter()
 
     def add(self, text):
         self.append(text)
@@ -243,11 +248,14 @@ class Violations(list):
 
 
 def check(history, receipts, violations=None, totals=None, governors=None, rows=None, quota_limit=None):
-    """All invariants that what is given allows to check; returns the list of violations (empty: all hold)."""
+    """All invariants that what is given allows to check; returns the list of violations (empty: all hold), which also
+    counts the endings."""
     violations = Violations() if violations is None else violations
     replay = Replay(violations.add, history.checkpoints)
     for receipt, raw in receipts:
         replay.add(receipt, raw)
+    violations.endings = collections.Counter(ending[1] if ending[1] != "deadlettered" else ending[3]
+                                             for found in replay.endings.values() for ending in found)
     check_endings(history, replay.endings, violations.add)
     check_order(history, replay.endings, violations.add)
     check_checkpoints(history, replay, violations.add)
