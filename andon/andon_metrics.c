@@ -66,6 +66,8 @@ void andon_metrics_init(struct andon_metrics *metrics, struct metrics *registry,
                                     "Outcome numbers that were skipped: each may be a receipt that is missing.");
     metrics->refusals = metrics_counter(registry, "tai_ledger_checkpoint_refusals_total",
                                         "Trees the signer refused because they do not extend what it signed.");
+    metrics->corruptions = metrics_counter(registry, "tai_store_corruptions_total",
+                                           "Reads that met damaged pages or rows which cannot be true.");
     metrics->open = metrics_gauge(registry, "tai_andon_outcomes_open", "Outcomes that have no receipt yet.");
     metrics->append = metrics_histogram(registry, "tai_andon_append_duration_seconds",
                                         "From handing a batch of receipts to the store to its commit.", append_bounds,

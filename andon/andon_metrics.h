@@ -15,7 +15,7 @@ struct andon_metrics {
     struct metrics *registry;
     const struct clock *clock;
     struct metric_counter *receipts[RECEIPT_TYPES];
-    struct metric_counter *failures, *gaps, *refusals;
+    struct metric_counter *failures, *gaps, *refusals, *corruptions;
     struct metric_gauge *open;
     struct metric_histogram *append;
     struct shard_metrics *shards;

@@ -49,10 +49,21 @@ void api_call_reply(struct api_call *call, int status)
     api_call_free(call);
 }
 
-bool api_call_failed(struct api_call *call, int status)
+void api_call_damaged(struct api_call *call, const char *what)
+{
+    http_problem(call->req, 500, NULL,
+                 "the database is damaged: %s. Nothing of it was served; the runbook says what to do", what);
+    api_call_free(call);
+}
+
+bool api_call_failed(struct api_call *call, const struct store_request *request, int status)
 {
     if (!status)
         return false;
+    if (status == -EUCLEAN) {
+        api_call_damaged(call, request->error ? request->error : error_text(status));
+        return true;
+    }
     http_problem(call->req, 503, NULL, "the store cannot be read: %s", error_text(status));
     api_call_free(call);
     return true;
@@ -153,6 +164,17 @@ static enum health_status check_lag(void *ctx, int64_t *ret_value, const char **
     return *ret_value < LAG_FAIL_S ? HEALTH_WARN : HEALTH_FAIL;
 }
 
+/* Once met, damage is there until somebody mends it and starts again. */
+static enum health_status check_integrity(void *ctx, int64_t *ret_value, const char **ret_output)
+{
+    const struct api *api = ctx;
+    *ret_value = (int64_t)atomic_load_explicit(&api->options.metrics->corruptions->value, memory_order_relaxed);
+    if (*ret_value == 0)
+        return HEALTH_PASS;
+    *ret_output = "the database is damaged: the log names what was met, `tai config check --data` finds all of it";
+    return HEALTH_FAIL;
+}
+
 static void observe(void *ctx, const struct http_route *route, int status, int64_t duration_us)
 {
     struct api *api = ctx;
@@ -170,7 +192,9 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     const struct health_check ledger = {.name = "ledger:receipts", .check = check_ledger, .ctx = api};
     const struct health_check lag = {.name = "ledger:lag", .unit = "s", .check = check_lag, .ctx = api};
     health_add(api->health, &ledger);
+    const struct health_check integrity = {.name = "store:corruptions", .check = check_integrity, .ctx = api};
     health_add(api->health, &lag);
+    health_add(api->health, &integrity);
     api->http_metrics = http_metrics_new(options->metrics->registry, "andon", routes);
     struct http_options http = {.base = options->base,
                                 .address = options->config->listen.host,

@@ -102,7 +102,7 @@ static void on_page(struct store_request *request, int status)
     struct api_call *call = request->ctx;
     struct api *api = call->api;
     size_t count = call->triage->list.deadletter_count;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     if (call->triage->bulk.dry_run) {
         reply_dry_run(call);

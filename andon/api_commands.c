@@ -134,7 +134,7 @@ static void on_added(struct store_request *request, int status)
         http_problem(call->req, 503, NULL, "%d commands are pending: send it again when some have ended",
                      API_COMMANDS_MAX);
     } else {
-        (void)api_call_failed(call, status);
+        (void)api_call_failed(call, request, status);
         return;
     }
     api_call_free(call);
@@ -265,7 +265,7 @@ void api_governor_reset_quota(void *ctx, struct http_request *req)
 static void on_command(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     if (!call->triage->command.found) {
         http_problem(call->req, 404, NULL, "no command with this id is known");

@@ -104,7 +104,7 @@ static void on_list(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
     const struct store_deadletters *page = &call->triage->list;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     struct buf *out = &call->out;
     size_t i = 0;
@@ -217,7 +217,7 @@ static void on_governor(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
     const struct deadletter *deadletter = &call->triage->deadletter.deadletter;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     buf_add_char(&call->out, '{');
     add_fields(&call->out, deadletter);
@@ -227,7 +227,7 @@ static void on_governor(struct store_request *request, int status)
 static void on_one(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, status) || not_found(call))
+    if (api_call_failed(call, request, status) || not_found(call))
         return;
     const struct identity *identity = &call->triage->deadletter.deadletter.row.identity;
     struct store_governors *governor = &call->triage->governor;
@@ -286,7 +286,7 @@ static void on_repeat(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
     const struct store_command *found = &call->triage->command;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     if (found->found && found->command.kind == call->triage->add.command.kind &&
         strcmp(found->command.deadletter_id, call->triage->deadletter.id) == 0)
@@ -302,7 +302,7 @@ static void on_target(struct store_request *request, int status)
     struct command *command = &triage->add.command;
     const struct deadletter *deadletter = &triage->deadletter.deadletter;
     uint8_t sha256[SHA256_SIZE];
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     if (!triage->deadletter.found && triage->own_id) {
         triage->command.req.done = on_repeat;

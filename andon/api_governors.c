@@ -95,7 +95,7 @@ static void on_governors(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
     const struct store_governors *page = &call->governors;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     struct buf *out = &call->out;
     size_t i = 0;
@@ -174,7 +174,7 @@ void api_governor_list(void *ctx, struct http_request *req)
 static void on_governor(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     if (call->governors.governor_count == 0) {
         http_problem(call->req, 404, NULL, "this tenant has no governor for this entitlement");

@@ -80,8 +80,11 @@ struct api_call *api_call_new(struct api *api, struct http_request *req, store_d
 struct span api_keep(struct api_call *call, struct span text); /* copied: the store reads it on its own thread */
 void api_call_free(struct api_call *call);
 /* Each answers and ends the call. */
-void api_call_reply(struct api_call *call, int status);  /* application/json, out */
-bool api_call_failed(struct api_call *call, int status); /* true if status is an error: answered */
+void api_call_reply(struct api_call *call, int status); /* application/json, out */
+/* true if status, that of a request of the call, is an error: answered */
+bool api_call_failed(struct api_call *call, const struct store_request *request, int status);
+/* Answers 500: something the store holds is not what was written. */
+void api_call_damaged(struct api_call *call, const char *what);
 
 /* Writes "receipts":[…] with the ids of those of the row's receipts that can be read, then calls listed; row stays. */
 void api_list_receipts(struct api_call *call, const struct signal_row *row, uint32_t partition,

@@ -137,7 +137,7 @@ static void add_ledger(struct buf *out, const struct api *api)
 static void on_totals(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     struct buf *out = &call->out;
     buf_add_char(out, '{');

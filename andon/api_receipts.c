@@ -26,10 +26,24 @@ static void add_next(struct api_call *call, uint64_t after)
     buf_add_char(&call->out, '"');
 }
 
+/* What is served is what was hashed; true if it is not: answered. */
+static bool altered(struct api_call *call, const struct receipt *receipt)
+{
+    uint8_t hash[SHA256_SIZE];
+    char what[128];
+    hasher_sha256(call->api->hasher, receipt->body, hash);
+    if (memcmp(hash, receipt->hash, SHA256_SIZE) == 0)
+        return false;
+    metric_inc(call->api->options.metrics->corruptions);
+    snprintf(what, sizeof(what), "table receipts, receipt %s: its bytes do not have its hash", receipt->receipt_id);
+    api_call_damaged(call, what);
+    return true;
+}
+
 static void on_receipts(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     const struct store_receipts *page = &call->receipts;
     struct buf *out = &call->out;
@@ -39,6 +53,8 @@ static void on_receipts(struct store_request *request, int status)
     buf_add_char(out, '[');
     size_t i = 0;
     for (; i < page->receipt_count && (i == 0 || out->len + page->receipts[i].body.len < API_PAGE_BYTES); i++) {
+        if (altered(call, &page->receipts[i]))
+            return;
         if (i)
             buf_add_char(out, ',');
         add_item(out, &page->receipts[i]);
@@ -135,7 +151,7 @@ void api_receipt_list(void *ctx, struct http_request *req)
 static void on_receipt(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     const struct store_receipt *found = &call->receipt;
     if (!found->found) {
@@ -143,6 +159,8 @@ static void on_receipt(struct store_request *request, int status)
         api_call_free(call);
         return;
     }
+    if (altered(call, &found->receipt))
+        return;
     char hex[SHA256_HEX], index[21], shard[11];
     hex_encode(found->receipt.hash, SHA256_SIZE, hex);
     snprintf(index, sizeof(index), "%" PRIu64, found->receipt.index);

@@ -60,9 +60,10 @@ static void on_look(struct store_request *request, int status)
     struct api_call *call = request->ctx;
     if (!status && call->look.found)
         add_receipt(&call->out, call->look.receipt_id);
+    if (api_call_failed(call, request, status))
+        return;
     arena_done(&call->look.req.arena);
-    if (!api_call_failed(call, status))
-        next_outcome(call);
+    next_outcome(call);
 }
 
 /* Lists the receipts that can be read; those of the last moment follow. */
@@ -124,7 +125,7 @@ static bool reply_accepted(struct api_call *call)
 static void on_signal(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, status))
+    if (api_call_failed(call, request, status))
         return;
     if (call->signal.found) {
         add_row(call);

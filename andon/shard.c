@@ -110,7 +110,7 @@ bool shard_still_held(struct shard *shard)
     return false;
 }
 
-void shard_fail(struct shard *shard, int code, const char *what)
+void shard_fail(struct shard *shard, int code, const char *what, const char *detail)
 {
     chains_abandon(shard->chains);
     if (code == -ESTALE || shard->lost) {
@@ -121,7 +121,7 @@ void shard_fail(struct shard *shard, int code, const char *what)
     unsigned failures = shard->failures++;
     metric_inc(shard->env->metrics->failures);
     if (code != -EBADMSG) /* otherwise why says more */
-        error_set(&shard->why, code, "%s: %s", what, error_text(code));
+        error_set(&shard->why, code, "%s: %s", what, detail ? detail : error_text(code));
     if ((failures & (failures + 1)) == 0) /* the 1st, 2nd, 4th, … in a row */
         log_event(shard->env->log, LOG_ERROR, "shard_failed", LOG_I("shard", shard->number), LOG_S("what", what),
                   LOG_S("error", shard->why.text), LOG_I("failures", failures + 1));
@@ -238,17 +238,18 @@ static void reuse_batch(struct shard *shard)
     arena_reset(&shard->append.req.arena);
 }
 
-static void fail_batch(struct shard *shard, int code, const char *what)
+/* request: the one that failed, or NULL. */
+static void fail_batch(struct shard *shard, const struct store_request *request, int code, const char *what)
 {
+    shard_fail(shard, code, what, request ? request->error : NULL);
     end_batch(shard);
-    shard_fail(shard, code, what);
 }
 
 static void on_chains(struct store_request *request, int status)
 {
     struct shard *shard = request->ctx;
     if (status || shard->lost) {
-        fail_batch(shard, status ? status : -ESTALE, "reading chain heads");
+        fail_batch(shard, request, status ? status : -ESTALE, "reading chain heads");
         return;
     }
     for (size_t i = 0; i < shard->ask.chain_count; i++) {
@@ -281,7 +282,7 @@ static void on_outcomes(struct store_request *request, int status)
     struct shard *shard = request->ctx;
     size_t count = shard->read.outcome_count;
     if (status || shard->lost) {
-        fail_batch(shard, status ? status : -ESTALE, "reading outcomes");
+        fail_batch(shard, request, status ? status : -ESTALE, "reading outcomes");
         return;
     }
     if (count == 0) {
@@ -351,7 +352,7 @@ static void on_appended(struct store_request *request, int status)
     struct shard *shard = request->ctx;
     const struct store_append *append = &shard->append;
     if (status) {
-        fail_batch(shard, status, "appending receipts");
+        fail_batch(shard, request, status, "appending receipts");
         return;
     }
     chains_commit(shard->chains);
@@ -415,7 +416,7 @@ static void append_batch(struct shard *shard)
     *append = (struct store_append){.req = {.done = on_appended, .ctx = shard, .arena = append->req.arena}};
     int r = build_batch(shard, &shard->why);
     if (r) {
-        fail_batch(shard, r, "building receipts");
+        fail_batch(shard, NULL, r, "building receipts");
         return;
     }
     size_t touched = chains_touched(shard->chains);

@@ -103,11 +103,12 @@ void shard_signed(struct shard *shard, uint64_t size, struct span note);
 void shard_sign_failed(struct shard *shard, int code, const struct error *why);
 
 /* Between the two files: */
-void shard_follow(struct shard *shard);                           /* FOLLOWING: reads on, then checks */
-void shard_fail(struct shard *shard, int code, const char *what); /* to STALE or BACKOFF */
-void shard_stop(struct shard *shard, const char *event);          /* to STOPPED, why is set */
-void shard_sign(struct shard *shard);                             /* hands head to the signing thread */
-bool shard_still_held(struct shard *shard);                       /* after each request: false moved it to STALE */
+void shard_follow(struct shard *shard); /* FOLLOWING: reads on, then checks */
+/* To STALE or BACKOFF; detail: what the store said of it, or NULL. */
+void shard_fail(struct shard *shard, int code, const char *what, const char *detail);
+void shard_stop(struct shard *shard, const char *event); /* to STOPPED, why is set */
+void shard_sign(struct shard *shard);                    /* hands head to the signing thread */
+bool shard_still_held(struct shard *shard);              /* after each request: false moved it to STALE */
 
 static inline struct merkle shard_tree(const struct shard_head *head)
 {

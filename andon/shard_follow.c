@@ -55,10 +55,12 @@ static void on_page(struct store_request *request, int status)
     int r = 0;
     if (!status && !shard->lost)
         r = extend(shard);
+    if (status)
+        shard_fail(shard, status, "reading receipts back", request->error);
     arena_done(&shard->follow.req.arena);
     if (status)
-        shard_fail(shard, status, "reading receipts back");
-    else if (r)
+        return;
+    if (r)
         shard_stop(shard, "ledger_inconsistent");
     else if (shard_still_held(shard))
         shard_follow(shard);
