@@ -2,6 +2,7 @@
  * taken only when everything behind is ready; stopped front to back, so that what was accepted is finished. */
 #include "apps/run/embedded.h"
 #include "andon/andon.h"
+#include "apps/run/damage.h"
 #include "apps/run/data_lock.h"
 #include "apps/run/signal_edit.h"
 #include "common/hash.h"
@@ -23,6 +24,7 @@ struct embedded {
     const struct config *config;
     struct log log[3]; /* ingress, jidoka, andon */
     struct metrics *metrics;
+    struct damage *damage;
     struct db *db;
     struct store_backend *store;
     struct kanban_backend *queue;
@@ -117,9 +119,13 @@ static int fix(struct store *store, const char *name, uint64_t value, struct err
         select(0, NULL, NULL, NULL, &pause);
         store_dispatch(store);
     }
+    if (status == -EUCLEAN && request.req.error)
+        error_set(err, status, "the database is damaged: %s: restore a backup", request.req.error);
+    else if (status < 0)
+        error_set(err, status, "cannot read the data set: %s", error_text(status));
     arena_done(&request.req.arena);
     if (status < 0)
-        return error_set(err, status, "cannot read the data set: %s", error_text(status));
+        return status;
     if (request.stored != value)
         return error_set(err, -EINVAL,
                          "%s is %llu in the configuration, but this data set was made with %llu: set it back, or start "
@@ -131,7 +137,11 @@ static int fix(struct store *store, const char *name, uint64_t value, struct err
 static int open_data(struct embedded *e, struct error *err)
 {
     const struct config *config = e->config;
-    struct db_options options = {.path = config->store.path, .schema = store_sqlite_schema, .sync = true};
+    struct db_options options = {.path = config->store.path,
+                                 .schema = store_sqlite_schema,
+                                 .sync = true,
+                                 .on_damage = damage_met,
+                                 .damage_ctx = e->damage};
     struct store *store = NULL;
     int rc = data_lock_take(config->run.data, &e->lock_fd, err);
     rc = rc ? rc : db_open(&options, &e->db, err);
@@ -162,6 +172,7 @@ static void init(struct embedded *e, const struct config *config, const struct l
     e->drained = latch_new();
     e->editor = signal_editor_new(&config->ingress, &clock_system);
     e->metrics = metrics_new();
+    e->damage = damage_new(e->metrics, log);
     metrics_add_process(e->metrics);
     metrics_add_build_info(e->metrics, TAI_VERSION, TAI_REVISION);
 }
@@ -310,6 +321,7 @@ bool embedded_stop(struct embedded *e, int64_t timeout_ms)
         store_backend_free(e->store);
     if (e->db)
         db_close(e->db);
+    damage_free(e->damage);
     metrics_free(e->metrics);
     signal_editor_free(e->editor);
     latch_free(e->drained);
