@@ -56,6 +56,7 @@ static void configure(void)
 {
     /* Counting its memory costs SQLite a lock at each allocation; nobody asks. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    db_cache_configure();
     /* SQLite keeps their addresses: for the life of the process. */
     static struct db_vfs *gather;
     static struct db_checksum *checksums;

@@ -100,6 +100,9 @@ void db_damage_note(struct db *db); /* a job failed with -EUCLEAN: counts it and
 /* The number of the page found damaged since this was asked last, 0 if none was. */
 int64_t db_bad_page(sqlite3 *handle);
 
+/* db_cache.c */
+void db_cache_configure(void); /* before SQLite's first use, and before there are threads of it */
+
 /* db_thread.c */
 void *db_thread(void *db);
 void db_push(struct db *db, struct db_job *job);

@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { BUCKETS = RECENT_ENTRIES, SHA_KEPT = 16 };
+/* Four buckets for each entry: most are empty, and an entry that is not there costs no look at another. */
+enum { BUCKETS = 4 * RECENT_ENTRIES, SHA_KEPT = 16 };
 
 struct entry {
     uint64_t key;         /* of tenant and id */
