@@ -237,7 +237,8 @@ char **cli_config_environ(void)
         count++;
     char **env = xcalloc(count + 1, sizeof(*env));
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "TAI_SERVER=", 11) != 0 && strncmp(environ[i], "TAI_INGRESS=", 12) != 0)
+        if (strncmp(environ[i], "TAI_SERVER=", 11) != 0 && strncmp(environ[i], "TAI_INGRESS=", 12) != 0 &&
+            strncmp(environ[i], "TAI_OPERATOR=", 13) != 0)
             env[kept++] = environ[i];
     return env;
 }

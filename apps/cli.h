@@ -59,8 +59,8 @@ must_check int cli_parse(struct cli *cli, const struct cli_verb *verb, int argc,
 const char *cli_value(const struct cli *cli, int option, const char *variable, const char *otherwise);
 int64_t cli_number(const struct cli *cli, int option, int64_t otherwise);
 
-/* The environment without the variables of the command line itself (TAI_SERVER, TAI_INGRESS): what the configuration is
- * read under. The array is the caller's to free. */
+/* The environment without the variables of the command line itself (TAI_SERVER, TAI_INGRESS, TAI_OPERATOR): what the
+ * configuration is read under. The array is the caller's to free. */
 char **cli_config_environ(void);
 
 /* "tai signal send: …" on standard error; returns code. */

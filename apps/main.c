@@ -19,6 +19,14 @@ static const struct verb {
     {"signal show", verb_signal_show, "what became of a signal"},
     {"governor list", verb_governor_list, "the governors and their states"},
     {"governor show", verb_governor_show, "one governor in full"},
+    {"governor halt", verb_governor_halt, "halt a governor: its signals become dead letters"},
+    {"governor resume", verb_governor_resume, "end a halt"},
+    {"governor activate", verb_governor_activate, "activate an entitlement"},
+    {"governor reset-quota", verb_governor_reset_quota, "set the used quota back to 0"},
+    {"deadletter list", verb_deadletter_list, "signals that did not end well and wait for somebody"},
+    {"deadletter show", verb_deadletter_show, "one dead letter with its signal"},
+    {"deadletter requeue", verb_deadletter_requeue, "run dead letters again, edited if need be"},
+    {"deadletter discard", verb_deadletter_discard, "give dead letters up, with a reason"},
     {"receipt list", verb_receipt_list, "receipts of a tenant or of the log"},
     {"receipt show", verb_receipt_show, "one receipt"},
     {"receipt export", verb_receipt_export, "a ledger, or a tenant's part of it, as a file that verifies offline"},
@@ -29,7 +37,7 @@ static const struct verb {
     {"version", verb_version, "version of this program"},
 };
 
-static const char *const groups[] = {"signal", "governor", "receipt", "config"};
+static const char *const groups[] = {"signal", "governor", "deadletter", "receipt", "config"};
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]), GROUPS = sizeof(groups) / sizeof(groups[0]) };
 
@@ -38,7 +46,7 @@ static void print_verbs(FILE *out, const char *group)
     size_t len = group ? strlen(group) : 0;
     for (size_t i = 0; i < VERBS; i++)
         if (!group || (strncmp(verbs[i].name, group, len) == 0 && verbs[i].name[len] == ' '))
-            fprintf(out, "  tai %-18s %s\n", verbs[i].name, verbs[i].help);
+            fprintf(out, "  tai %-20s %s\n", verbs[i].name, verbs[i].help);
 }
 
 static void print_help(FILE *out)

@@ -161,6 +161,21 @@ const char *out_bytes(uint64_t bytes, char ret[OUT_TIME])
     return ret;
 }
 
+void out_block(struct span text)
+{
+    while (text.len) {
+        const char *end = memchr(text.ptr, '\n', text.len);
+        size_t len = end ? (size_t)(end - text.ptr) : text.len;
+        char *line = xstrndup(text.ptr, len);
+        cli_clean(line, len);
+        fwrite(line, 1, len, stdout);
+        putchar('\n');
+        free(line);
+        text.ptr += end ? len + 1 : len;
+        text.len -= end ? len + 1 : len;
+    }
+}
+
 void out_line(struct span line)
 {
     fwrite(line.ptr, 1, line.len, stdout);

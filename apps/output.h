@@ -30,6 +30,9 @@ const char *out_duration(int64_t ms, char ret[OUT_TIME]);
 /* "512 B", "1.5 KiB", "20.0 MiB". */
 const char *out_bytes(uint64_t bytes, char ret[OUT_TIME]);
 
+/* Text of several lines, each cleaned; ends with a line feed. */
+void out_block(struct span text);
+
 /* Bytes and a line feed: for --json. */
 void out_line(struct span line);
 

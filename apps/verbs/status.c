@@ -170,6 +170,32 @@ static void print_signals(struct status *s)
     buf_done(&endings);
 }
 
+/* What came in and what became of it must add up. */
+static void print_triage(struct status *s)
+{
+    const struct json_doc *doc = &s->doc;
+    const struct json_node *letters = json_get(doc, doc->nodes, "deadletters");
+    const struct json_node *conservation = json_get(doc, doc->nodes, "conservation");
+    struct buf text;
+    if (!letters || letters->type != JSON_OBJECT)
+        return;
+    buf_init(&text, 1024);
+    for (const struct json_node *node = json_first(doc, letters); node; node = json_next(doc, letters, node)) {
+        int64_t count;
+        struct span name = json_key(doc, node);
+        if (!span_is(name, "open") && json_int(doc, node, 1, INT64_MAX, &count) == 0)
+            buf_addf(&text, "%s%" PRId64 " %.*s", text.len ? ", " : " (", count, (int)name.len, name.ptr);
+    }
+    out_fieldf("dead letters", "%" PRId64 " open%s%s", out_int(doc, letters, "open", 0), buf_cstr(&text),
+               text.len ? "): tai deadletter list" : "");
+    buf_done(&text);
+    if (!conservation || conservation->type != JSON_OBJECT)
+        return;
+    int64_t gap = out_int(doc, conservation, "gap", 0), balance = out_int(doc, conservation, "balance", 0);
+    out_fieldf("conservation", "gap %" PRId64 ", balance %" PRId64 "%s", gap, balance,
+               gap || balance ? ": both should be 0, see docs/runbook.md" : "");
+}
+
 static void print_governors(struct status *s)
 {
     const struct json_doc *doc = &s->doc;
@@ -271,6 +297,7 @@ static void print_all(struct status *s)
     if (!s->has_sums)
         return;
     print_signals(s);
+    print_triage(s);
     print_governors(s);
     print_ledger(s);
 }

@@ -158,8 +158,10 @@ def wait_until(what, test, seconds=20):
 
 # --- the command line itself ----------------------------------------------------------------------------------------------
 
-VERBS = ["run", "status", "signal send", "signal show", "governor list", "governor show", "receipt list", "receipt show",
-         "receipt export", "receipt verify", "config check", "config show", "config reference", "version"]
+VERBS = ["run", "status", "signal send", "signal show", "governor list", "governor show", "governor halt",
+         "governor resume", "governor activate", "governor reset-quota", "deadletter list", "deadletter show",
+         "deadletter requeue", "deadletter discard", "receipt list", "receipt show", "receipt export", "receipt verify",
+         "config check", "config show", "config reference", "version"]
 
 
 def test_help():

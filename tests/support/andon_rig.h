@@ -60,6 +60,7 @@ static inline void rig_init(struct rig *rig, const char *vfs)
     rig->config = (struct andon_config){
         .listen = {.text = "127.0.0.1:0", .host = "127.0.0.1", .loopback = true},
         .max_connections = 100,
+        .partitions = RIG_PARTITIONS,
         .ledger = {.shards = 1, .max_lag = 1000000, .origin = "tai.test/log", .key_file = rig->key_path}};
     int sink = getenv("RIG_LOG") ? STDERR_FILENO : open("/dev/null", O_WRONLY | O_CLOEXEC);
     rig->log = (struct log){.fd = sink, .level = LOG_DEBUG, .clock = &clock_system, .component = "andon"};
