@@ -102,6 +102,21 @@ static void test_failing_store(void)
     }
 }
 
+/* A heartbeat that fails is sent again with the next tick, not when its turn comes. */
+static void test_failing_heartbeats(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    pipeline_open(&p);
+    faulty_set(p.faulty, FAULTY_LEASE, (struct faulty_fault){FAULT_BEFORE, 0, 2, -EIO});
+    faulty_set(p.faulty, FAULTY_LOAD, (struct faulty_fault){FAULT_BEFORE, 0, 6, -EIO});
+    pipeline_start(&p);
+    SEND(&p, {.id = "s1"});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s1"), "executed");
+    end(&p);
+}
+
 /* The disk is full for a while: consumption pauses, nothing is given up. */
 static void test_disk_full(void)
 {
@@ -429,6 +444,7 @@ int main(void)
 {
     static const struct check_case cases[] = {{"scenario", test_scenario},
                                               {"failing_store", test_failing_store},
+                                              {"failing_heartbeats", test_failing_heartbeats},
                                               {"disk_full", test_disk_full},
                                               {"lost_replies", test_lost_replies},
                                               {"death_at_every_request", test_death_at_every_request},
