@@ -22,6 +22,7 @@ import harness  # noqa: E402
 KILL, EIO, ENOSPC, FULL = "signal=SIGKILL", "error=EIO", "error=ENOSPC", "error=ENOSPC, and on"
 QUIET = harness.Load(refund=0.15, resend=0.1, pause=0.0, renew=15)
 REQUESTS, BIG = 10, 64     # big ones are 1 MB each
+WEIGHT = 60                 # of a sweep at most, when not all points are run
 MEMORY = "tai.local_ledger.checkpoint-0.new"    # of the signer, before it has its name
 
 
@@ -253,9 +254,10 @@ def plan(options, rng):
         points.append((sweep, list(range(1, seen[sweep.place()].get(sweep.call, 0) + 1))))
     total = sum(len(numbers) for _, numbers in points)
     print(f"{total} points in {len(points)} sweeps", flush=True)
+    weights = sum(min(len(numbers), WEIGHT) for _, numbers in points)
     for sweep, numbers in points if not options.full and total > options.points else []:
         # The first, the last, and what is between; big ones take seconds each.
-        share = 2 if sweep.big else max(2, round(len(numbers) * options.points / total))
+        share = 2 if sweep.big else max(2, round(min(len(numbers), WEIGHT) * options.points / weights))
         if len(numbers) > share:
             numbers[:] = sorted({numbers[0], numbers[-1], *rng.sample(numbers[1:-1], share - 2)})
     return points, bad
