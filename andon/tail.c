@@ -58,14 +58,14 @@ static const struct shard_head *find_head(const struct store_shards *answer, uin
     return NULL;
 }
 
-static void note_trouble(struct tail *tail, int status, const char *what)
+static void note_trouble(struct tail *tail, const struct store_request *request, int status, const char *what)
 {
     bool was = tail->trouble.text[0] != '\0';
     if (!status && was) {
         tail->trouble.text[0] = '\0';
         log_event(tail->options.log, LOG_INFO, "ledger_lease_recovered");
     } else if (status && !was) {
-        error_set(&tail->trouble, status, "%s: %s", what, error_text(status));
+        error_set(&tail->trouble, status, "%s: %s", what, request->error ? request->error : error_text(status));
         log_event(tail->options.log, LOG_ERROR, "ledger_lease_failed", LOG_S("error", tail->trouble.text));
     }
 }
@@ -81,7 +81,7 @@ static void on_heartbeat(struct store_request *request, int status)
     struct tail *tail = request->ctx;
     bool late = expired(tail);
     tail->beating = false;
-    note_trouble(tail, status, "taking the shards' leases");
+    note_trouble(tail, request, status, "taking the shards' leases");
     if (tail->leaving)
         tail->left = true;
     else if (!status)
@@ -198,8 +198,8 @@ static void on_fixed(struct store_request *request, int status)
 {
     struct tail *tail = request->ctx;
     tail->beating = false;
+    note_trouble(tail, request, status, "reading the number of shards");
     arena_done(&request->arena);
-    note_trouble(tail, status, "reading the number of shards");
     if (status) {
         defer(tail);
     } else if (tail->fix.stored != tail->options.shards) {

@@ -26,7 +26,7 @@ static int on_commit(void *arg, sqlite3 *handle, const char *name, int pages)
 static int open_failed(sqlite3 *handle, int rc, const char *path, const char *what, struct error *err)
 {
     int status = db_code(handle, rc);
-    int64_t page = status == -EUCLEAN ? db_bad_page(handle) : 0;
+    int64_t page = status == -EUCLEAN ? db_bad(handle).page : 0;
     if (page)
         return error_set(err, status,
                          "%s: %s: the file is damaged or not ours: page %lld does not hold what was written", path,

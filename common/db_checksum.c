@@ -25,9 +25,9 @@ struct db_checksum {
 
 struct checked_file {
     sqlite3_file base;
-    sqlite3_int64 bad_page; /* the last page found damaged, from 1; 0: none since it was asked for */
-    char *page;             /* PAGE_MAX bytes, for a page on its way out */
-    sqlite3_file *lower;    /* lies behind this struct */
+    struct db_bad bad;   /* since it was asked for */
+    char *page;          /* PAGE_MAX bytes, for a page on its way out */
+    sqlite3_file *lower; /* lies behind this struct */
 };
 
 static sqlite3_file *lower_of(sqlite3_file *file)
@@ -77,7 +77,7 @@ static int checked_read(sqlite3_file *base, void *data, int len, sqlite3_int64 o
     if (rc == SQLITE_OK && db_page_valid(data, (size_t)len, offset))
         return SQLITE_OK;
     /* Not SQLITE_IOERR: for that SQLite would roll back what others have done in the same transaction. */
-    file->bad_page = offset / len + 1;
+    file->bad.page = offset / len + 1;
     return SQLITE_CORRUPT;
 }
 
@@ -95,11 +95,17 @@ static int checked_write(sqlite3_file *base, const void *data, int len, sqlite3_
 static int checked_control(sqlite3_file *base, int op, void *arg)
 {
     struct checked_file *file = (struct checked_file *)base;
-    if (op != DB_FCNTL_BAD_PAGE)
+    switch (op) {
+    case DB_FCNTL_BAD:
+        *(struct db_bad *)arg = file->bad;
+        file->bad = (struct db_bad){0};
+        return SQLITE_OK;
+    case DB_FCNTL_BLAME:
+        file->bad.stmt = arg;
+        return SQLITE_OK;
+    default:
         return file->lower->pMethods->xFileControl(file->lower, op, arg);
-    *(int64_t *)arg = file->bad_page;
-    file->bad_page = 0;
-    return SQLITE_OK;
+    }
 }
 
 static int checked_close(sqlite3_file *base)

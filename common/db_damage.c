@@ -8,10 +8,11 @@
 
 enum { NAME_MAX_BYTES = 64 };
 
-int64_t db_bad_page(sqlite3 *handle)
+struct db_bad db_bad(sqlite3 *handle)
 {
-    int64_t page = 0;
-    return sqlite3_file_control(handle, "main", DB_FCNTL_BAD_PAGE, &page) == SQLITE_OK ? page : 0;
+    struct db_bad bad = {0};
+    (void)sqlite3_file_control(handle, "main", DB_FCNTL_BAD, &bad);
+    return bad;
 }
 
 static bool copy_name(const char *at, char ret[NAME_MAX_BYTES])
@@ -44,12 +45,13 @@ static bool table_of(sqlite3_stmt *stmt, char ret[NAME_MAX_BYTES])
 static void describe(struct db_conn *conn)
 {
     char table[NAME_MAX_BYTES], page[32] = "";
-    int64_t number = db_bad_page(conn->handle);
-    bool known = conn->last && table_of(conn->last, table);
-    if (number)
-        snprintf(page, sizeof(page), "page %lld: ", (long long)number);
+    struct db_bad bad = db_bad(conn->handle);
+    bool known = bad.stmt && table_of(bad.stmt, table);
+    if (bad.page)
+        snprintf(page, sizeof(page), "page %lld: ", (long long)bad.page);
     snprintf(conn->damage, sizeof(conn->damage), "%s%s%s%s%s", known ? "table " : "", known ? table : "",
-             known ? ": " : "", page, number ? "its contents are not what was written" : sqlite3_errmsg(conn->handle));
+             known ? ": " : "", page,
+             bad.page ? "its contents are not what was written" : sqlite3_errmsg(conn->handle));
 }
 
 const char *db_damage(struct db_conn *conn)

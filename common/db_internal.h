@@ -27,11 +27,10 @@ struct db_conn {
     sqlite3_stmt **used; /* to be reset when the job returns */
     size_t used_count;
     size_t used_cap;
-    uint64_t job;       /* counts jobs, from 1 */
-    uint32_t notified;  /* channels the running job named */
-    int wal_pages;      /* in the log after the last COMMIT */
-    sqlite3_stmt *last; /* that was asked for */
-    char damage[512];   /* what the running job found damaged, empty if nothing */
+    uint64_t job;      /* counts jobs, from 1 */
+    uint32_t notified; /* channels the running job named */
+    int wal_pages;     /* in the log after the last COMMIT */
+    char damage[512];  /* what the running job found damaged, empty if nothing */
 };
 
 struct db_port {
@@ -86,7 +85,12 @@ _Noreturn void db_fatal(sqlite3 *handle, const char *doing);
  * page */
 enum {
     DB_CHECKSUM_SIZE = 8,
-    DB_FCNTL_BAD_PAGE = 0x7a10 /* file control, int64_t *: the last page found damaged, 0 if none since asked */
+    DB_FCNTL_BAD = 0x7a10, /* file control, struct db_bad *: what was met since it was asked for */
+    DB_FCNTL_BLAME         /* file control, sqlite3_stmt *: which met it */
+};
+struct db_bad {
+    int64_t page; /* the last one damaged, from 1; 0: none */
+    sqlite3_stmt *stmt;
 };
 /* name: what it is registered as; NULL: a name of its own */
 must_check int db_checksum_new(const char *below, const char *name, struct db_checksum **ret);
@@ -97,8 +101,7 @@ bool db_page_valid(const char *page, size_t len, int64_t offset);
 
 /* db_damage.c */
 void db_damage_note(struct db *db); /* a job failed with -EUCLEAN: counts it and tells */
-/* The number of the page found damaged since this was asked last, 0 if none was. */
-int64_t db_bad_page(sqlite3 *handle);
+struct db_bad db_bad(sqlite3 *handle);
 
 /* db_cache.c */
 void db_cache_configure(void); /* before SQLite's first use, and before there are threads of it */

@@ -140,7 +140,6 @@ static struct db_slot *slot_get(struct db_conn *conn, const char *sql)
 sqlite3_stmt *db_stmt(struct db_conn *conn, const char *sql)
 {
     struct db_slot *slot = slot_get(conn, sql);
-    conn->last = slot ? slot->stmt : NULL;
     if (!slot)
         return NULL;
     if (slot->job == conn->job) {
@@ -161,7 +160,6 @@ void db_conn_reset(struct db_conn *conn)
         sqlite3_clear_bindings(conn->used[i]);
     }
     conn->used_count = 0;
-    conn->last = NULL;
     conn->job++;
 }
 
@@ -179,6 +177,15 @@ sqlite3 *db_handle(struct db_conn *conn)
     return conn->handle;
 }
 
+static int failed(sqlite3_stmt *stmt, int rc)
+{
+    sqlite3 *handle = sqlite3_db_handle(stmt);
+    int status = db_code(handle, rc);
+    if (status == -EUCLEAN)
+        (void)sqlite3_file_control(handle, "main", DB_FCNTL_BLAME, stmt);
+    return status;
+}
+
 int db_run(sqlite3_stmt *stmt)
 {
     if (!stmt)
@@ -192,7 +199,7 @@ int db_run(sqlite3_stmt *stmt)
         sqlite3_reset(stmt);
         return -EINVAL; /* a statement with rows has no business here */
     }
-    return db_code(sqlite3_db_handle(stmt), rc);
+    return failed(stmt, rc);
 }
 
 int db_step(sqlite3_stmt *stmt)
@@ -202,5 +209,5 @@ int db_step(sqlite3_stmt *stmt)
     int rc = sqlite3_step(stmt);
     if (rc == SQLITE_ROW)
         return 1;
-    return rc == SQLITE_DONE ? 0 : db_code(sqlite3_db_handle(stmt), rc);
+    return rc == SQLITE_DONE ? 0 : failed(stmt, rc);
 }

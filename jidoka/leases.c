@@ -50,10 +50,14 @@ static void on_leases(struct store_request *request, int status)
     struct jidoka *jidoka = request->ctx;
     jidoka->lease_pending = false;
     if (status < 0) {
-        jidoka->dropped = true; /* the next tick asks again */
-        log_event(jidoka->options.log, LOG_ERROR, "lease_heartbeat_failed",
-                  LOG_S("error", request->error ? request->error : error_text(status)));
+        unsigned failures = jidoka->lease_failures++;
+        jidoka->dropped = true;               /* the next tick asks again */
+        if ((failures & (failures + 1)) == 0) /* the 1st, 2nd, 4th, … in a row */
+            log_event(jidoka->options.log, LOG_ERROR, "lease_heartbeat_failed",
+                      LOG_S("error", request->error ? request->error : error_text(status)),
+                      LOG_I("failures", failures + 1));
     } else if (!jidoka->lease.leaving) {
+        jidoka->lease_failures = 0;
         take_leases(jidoka);
     }
     arena_reset(&jidoka->lease.req.arena);

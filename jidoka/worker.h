@@ -184,8 +184,9 @@ struct jidoka {
     struct store_lease lease;
     uint32_t *release; /* of the heartbeat: what it gives back */
     bool lease_pending;
-    int64_t leased_us; /* monotonic, of the last heartbeat sent */
-    bool dropped;      /* a partition, since then */
+    unsigned lease_failures; /* in a row */
+    int64_t leased_us;       /* monotonic, of the last heartbeat sent */
+    bool dropped;            /* a partition, since then */
     struct store_sweep sweep;
     bool sweeping;
     int64_t sweep_after_us; /* monotonic: the last slice failed */
