@@ -159,10 +159,13 @@ static void apply_port(struct loader *loader, const struct variable *port)
     const struct option *option = option_find("ingress.listen");
     const char *listen = loader->config->ingress.listen.text;
     struct buf text;
-    bool digits = port->value.len > 0 && port->value.len <= 5;
-    for (size_t i = 0; i < port->value.len && digits; i++)
-        digits = port->value.ptr[i] >= '0' && port->value.ptr[i] <= '9';
-    if (!digits) {
+    unsigned number = 0;
+    bool good = port->value.len > 0 && port->value.len <= 5;
+    for (size_t i = 0; i < port->value.len && good; i++) {
+        good = port->value.ptr[i] >= '0' && port->value.ptr[i] <= '9';
+        number = number * 10 + (unsigned)(port->value.ptr[i] - '0');
+    }
+    if (!good || number > UINT16_MAX) {
         problems_add(loader->problems, &port->origin, "must be a port number, 0 to 65535");
         return;
     }

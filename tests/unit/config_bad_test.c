@@ -360,8 +360,8 @@ Test(config_bad, environment)
         {"TAI_KEYS_C_D_SECRET=0123456789abcdef",
          "TAI_KEYS_C_D_SECRET: is the variable of more than one key: rename one, or use secret_file"},
         {"TAI_RUN_DATA=a\xff", "TAI_RUN_DATA: run.data: must be a path of 1 to 960 bytes"},
-        {"PORT=http", "PORT: ingress.listen: must be IP:PORT, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"},
-        {"PORT=65536", "PORT: ingress.listen: must be IP:PORT, such as 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080"},
+        {"PORT=http", "PORT: must be a port number, 0 to 65535"},
+        {"PORT=65536", "PORT: must be a port number, 0 to 65535"},
     };
     enter_directory();
     write_file("good", "0123456789abcdef", 16);
