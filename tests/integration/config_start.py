@@ -75,7 +75,7 @@ def test_bad_configuration(t):
     t.equal("exit code with a bad address", code, USAGE)
     code, said = t.refused_start("--colour")
     t.equal("exit code with an unknown option", code, USAGE)
-    t.contains("message", said, "Usage: tai run")
+    t.contains("message", said, "tai run --help")
     code, said = t.refused_start("extra")
     t.equal("exit code with an argument", code, USAGE)
 
