@@ -480,7 +480,7 @@ Test(andon_api, only_this_machine_is_served)
         {"127.0.0.1:8081", "", 403},
         {"127.0.0.1:8081", "http://127.0.0.1:8081\r\nOrigin: http://evil.example", 403},
     };
-    static const char *const targets[] = {"/", "/v1/status", "/checkpoint", "/metrics", "/health", "/v1/governors"};
+    static const char *const targets[] = {"/", "/v1/status", "/checkpoint", "/metrics", "/livez", "/v1/governors"};
     for (size_t i = 0; i < sizeof(visits) / sizeof(visits[0]); i++) {
         char request[512], origin[256] = "";
         if (visits[i].origin)
