@@ -5,9 +5,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Whether one of eight bytes needs an escape: is below 0x20, a quote or a backslash. */
+static bool any_special(uint64_t bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    uint64_t quotes = bytes ^ ones * '"', backslashes = bytes ^ ones * '\\';
+    return (((bytes - ones * 0x20) & ~bytes) | ((quotes - ones) & ~quotes) | ((backslashes - ones) & ~backslashes)) &
+           highs;
+}
+
 static size_t plain_run(struct span text, size_t from)
 {
     size_t i = from;
+    for (uint64_t bytes; text.len - i >= sizeof(bytes); i += sizeof(bytes)) {
+        memcpy(&bytes, text.ptr + i, sizeof(bytes));
+        if (any_special(bytes))
+            break;
+    }
     while (i < text.len && (unsigned char)text.ptr[i] >= 0x20 && text.ptr[i] != '"' && text.ptr[i] != '\\')
         i++;
     return i - from;
@@ -26,6 +40,15 @@ static void add_escape(struct buf *out, unsigned char c)
 
 void json_add_string(struct buf *out, struct span text)
 {
+    size_t plain = plain_run(text, 0);
+    char *at = plain == text.len ? buf_reserve(out, plain + 2) : NULL;
+    if (at) {
+        *at++ = '"';
+        at = plain ? mempcpy(at, text.ptr, plain) : at;
+        *at = '"';
+        out->len += plain + 2;
+        return;
+    }
     buf_add_char(out, '"');
     for (size_t i = 0; i < text.len;) {
         size_t run = plain_run(text, i);
@@ -155,11 +178,18 @@ void json_add_double(struct buf *out, double value)
 
 void json_add_key(struct buf *out, const char *name)
 {
-    if (out->len && out->data[out->len - 1] != '{')
-        buf_add_char(out, ',');
-    buf_add_char(out, '"');
-    buf_add_str(out, name);
-    buf_add(out, "\":", 2);
+    size_t len = strlen(name);
+    bool comma = out->len && out->data[out->len - 1] != '{';
+    char *at = buf_reserve(out, comma + len + 3);
+    if (!at)
+        return;
+    if (comma)
+        *at++ = ',';
+    *at++ = '"';
+    at = mempcpy(at, name, len);
+    *at++ = '"';
+    *at = ':';
+    out->len += comma + len + 3;
 }
 
 void json_add_member(struct buf *out, const char *name, struct span text)

@@ -146,7 +146,16 @@ uint32_t shard_of(struct span tenant_id, uint32_t shards)
 {
     if (shards <= 1 || tenant_id.len == 0 || span_eq(tenant_id, SPAN("_system")))
         return 0;
-    return (uint32_t)(hash_pair(tenant_id, SPAN("")) % shards);
+    return shards == 1 ? 0 : (uint32_t)(hash_pair(tenant_id, SPAN("")) % shards);
+}
+
+static char *put_number(char *at, uint64_t value)
+{
+    char digits[20], *start = digits + sizeof(digits);
+    do
+        *--start = (char)('0' + value % 10);
+    while (value /= 10);
+    return mempcpy(at, start, (size_t)(digits + sizeof(digits) - start));
 }
 
 void receipt_id_of(struct hasher *hasher, uint32_t partition, uint32_t shard, uint64_t number, char ret[UUID_TEXT + 1])
@@ -154,7 +163,10 @@ void receipt_id_of(struct hasher *hasher, uint32_t partition, uint32_t shard, ui
     /* 7d6b3c9e-5f0a-4c1e-9b1d-2e8f4a6c0d35 */
     static const uint8_t receipts[16] = {0x7d, 0x6b, 0x3c, 0x9e, 0x5f, 0x0a, 0x4c, 0x1e,
                                          0x9b, 0x1d, 0x2e, 0x8f, 0x4a, 0x6c, 0x0d, 0x35};
-    char text[48];
-    int len = snprintf(text, sizeof(text), "%u/%u/%llu", partition, shard, (unsigned long long)number);
-    uuid5(hasher, receipts, (struct span){text, (size_t)len}, ret);
+    char text[48], *end = put_number(text, partition);
+    *end++ = '/';
+    end = put_number(end, shard);
+    *end++ = '/';
+    end = put_number(end, number);
+    uuid5(hasher, receipts, (struct span){text, (size_t)(end - text)}, ret);
 }

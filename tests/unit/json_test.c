@@ -401,3 +401,60 @@ Test(json, document_is_reusable)
     cr_assert_lt(doc.cap, 20001, "a huge table is not kept for small texts");
     json_done(&doc);
 }
+
+/* The string by its definition, a byte at a time. */
+static void write_slowly(const char *text, size_t len, struct buf *out)
+{
+    static const char named[] = "btnvfr"; /* of 8 to 13; 11 has no name */
+    buf_add_char(out, '"');
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\')
+            buf_addf(out, "\\%c", c);
+        else if (c >= 8 && c <= 13 && c != 11)
+            buf_addf(out, "\\%c", named[c - 8]);
+        else if (c < 0x20)
+            buf_addf(out, "\\u%04x", c);
+        else
+            buf_add_char(out, (char)c);
+    }
+    buf_add_char(out, '"');
+}
+
+Test(json, every_byte_at_every_place_is_escaped_where_it_must_be)
+{
+    char text[19];
+    struct buf out, expected;
+    buf_init(&out, 1024);
+    buf_init(&expected, 1024);
+    for (size_t at = 0; at < sizeof(text); at++)
+        for (int byte = 0; byte < 256; byte++) {
+            memset(text, 'x', sizeof(text));
+            text[at] = (char)byte;
+            buf_clear(&out);
+            buf_clear(&expected);
+            json_add_string(&out, (struct span){text, sizeof(text)});
+            write_slowly(text, sizeof(text), &expected);
+            cr_assert(span_eq(buf_span(&out), buf_span(&expected)), "byte %d at %zu", byte, at);
+        }
+    buf_done(&out);
+    buf_done(&expected);
+}
+
+Test(json, a_string_that_does_not_fit_fails_the_buffer)
+{
+    struct buf out;
+    buf_init(&out, 10);
+    json_add_string(&out, SPAN("12345678"));
+    cr_assert_not(out.failed);
+    cr_assert(span_is(buf_span(&out), "\"12345678\""));
+    buf_clear(&out);
+    json_add_string(&out, SPAN("123456789"));
+    cr_assert(out.failed);
+    buf_clear(&out);
+    json_add_key(&out, "1234567");
+    cr_assert_not(out.failed);
+    json_add_key(&out, "");
+    cr_assert(out.failed);
+    buf_done(&out);
+}
