@@ -115,6 +115,7 @@ static void end_acting(struct batch *batch, struct governor_entry *entry, const 
         extra.type = RECEIPT_ACTION_FAILURE;
         extra.reason = span_of(result->acting_reason);
         extra.after = NULL;
+        extra.state_after = extra.state_before; /* the move is in the receipt that follows */
         extra.alert_count = 0;
         extra.operation = NULL;
         number = batch_outcome(batch, &extra);

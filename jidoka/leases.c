@@ -84,6 +84,7 @@ void leases_heartbeat(struct jidoka *jidoka)
             jidoka->release[jidoka->lease.release_count++] = (uint32_t)id;
     jidoka->lease_pending = true;
     jidoka->dropped = false;
+    jidoka->forecast.moved = false;
     jidoka->leased_us = jidoka_mono_us(jidoka);
     store_lease(jidoka->store, &jidoka->lease);
 }

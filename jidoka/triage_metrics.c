@@ -117,7 +117,7 @@ void triage_leases(struct jidoka *jidoka, const struct store_lease *lease)
     }
     metric_set(jidoka->metrics.missing, (int64_t)missing);
     metric_set(jidoka->metrics.balance, (int64_t)(in - out));
-    look_ahead(jidoka, lease->deadletters);
+    look_ahead(jidoka, jidoka->forecast.moved ? jidoka->forecast.open : lease->deadletters);
     tell_full(jidoka);
 }
 
@@ -151,6 +151,8 @@ void triage_committed(const struct batch *batch)
         jidoka->forecast.open += (uint64_t)batch->deadletters[i];
         changed = true;
     }
-    if (changed)
-        tell_full(jidoka);
+    if (!changed)
+        return;
+    jidoka->forecast.moved = true;
+    tell_full(jidoka);
 }

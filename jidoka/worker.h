@@ -163,6 +163,7 @@ struct forecast {
     uint64_t seen;         /* at the last heartbeat */
     int64_t seen_us;       /* 0: there was none */
     double rate;           /* a second, smoothed */
+    bool moved;            /* by own commits since the last heartbeat was sent: its answer may be older */
     bool full;             /* said in the log */
     _Atomic int64_t in_ms; /* until it is full; -1: not growing */
 };

@@ -57,6 +57,7 @@ foreach(file ${integration_tests})
 endforeach()
 if(NOT TAI_SANITIZE MATCHES thread)
   add_subdirectory(chaos)
+  add_subdirectory(poison)
 endif()
 
 if(TAI_SANITIZE MATCHES thread)

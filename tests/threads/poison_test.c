@@ -1,0 +1,195 @@
+/* A signal that ends its worker, as far as one process can show it: a commit that is never answered, and a restart. The
+ * real thing is tests/integration/poison.py. */
+#include "jidoka/worker.h"
+#include "support/check.h"
+#include "support/triage.h"
+
+enum { PARTITIONS = 2 };
+
+static void begin(struct pipeline *p)
+{
+    p->sqlite_queue = true;
+    p->config.partitions = PARTITIONS;
+    pipeline_open(p);
+    pipeline_start(p);
+    pipeline_settle(p);
+    for (int i = 0; i < 2; i++) { /* crashes in a row: from now on one signal a transaction */
+        pipeline_restart(p);
+        pipeline_settle(p);
+    }
+    CHECK_INT(p->worker->partitions[0].crashes, 2);
+}
+
+static void end(struct pipeline *p)
+{
+    CHECK(pipeline_check(p));
+    pipeline_done(p);
+}
+
+/* Dies with the commit that comes after `commits` others. */
+static void die_after(struct pipeline *p, unsigned commits)
+{
+    faulty_set(p->faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = commits, .repeat = 1});
+    while (!faulty_held(p->faulty))
+        pipeline_turn(p);
+    pipeline_restart(p);
+}
+
+/* Entitlements of one partition, and one of the other. */
+static const char *entitlement_in(uint32_t partition)
+{
+    static const char *const names[] = {"ent", "other", "third", "fourth", "fifth"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (frame_partition(SPAN("acme"), span_of(names[i]), PARTITIONS) == partition)
+            return names[i];
+    return NULL;
+}
+
+static void test_alone(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    const char *here = entitlement_in(0), *there = entitlement_in(1);
+    SEND(&p, {.id = "a", .entitlement = here}, {.id = "poison", .entitlement = here}, {.id = "b", .entitlement = here});
+    die_after(&p, 3); /* an attempt at a, a; an attempt at poison, and its end */
+    SEND(&p, {.id = "q", .entitlement = there}, {.id = "r", .entitlement = there});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "poison"), "executed"); /* once is no proof */
+    CHECK_TEXT(triage_list(&p), "");
+    end(&p);
+}
+
+/* Each time it comes to its end the worker dies; after the second it is put aside, and nothing else is. */
+static void test_twice(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    const char *here = entitlement_in(0);
+    SEND(&p, {.id = "a", .entitlement = here}, {.id = "poison", .entitlement = here}, {.id = "b", .entitlement = here});
+    die_after(&p, 3);
+    die_after(&p, 2); /* a is known, another attempt at poison, and its end */
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "a"), "executed");
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "poison"), "deadlettered poison");
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "b"), "executed");
+    CHECK_TEXT(triage_list(&p), "poison poison poison/0 active");
+    CHECK(pipeline_check(&p));
+
+    /* Requeued it does so again: the command that runs it is not what the worker dies of for ever. */
+    const char *id;
+    struct give give = {.kind = COMMAND_REQUEUE, .entitlement = here, .deadletter = triage_find(&p, here, "poison")};
+    CHECK_INT(triage_add(&p, &give, &id), 0);
+    die_after(&p, 1);
+    die_after(&p, 1);
+    pipeline_settle(&p);
+    pipeline_linger(&p, 50);
+    CHECK_TEXT(triage_status(&p, id), "applied");
+    CHECK_TEXT(triage_list(&p), "poison poison poison/1 active");
+    pipeline_done(&p);
+}
+
+/* The suspects of several partitions are tried one at a time, so that each crash has one author. */
+static void test_neighbours(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    const char *here = entitlement_in(0), *there = entitlement_in(1);
+    SEND(&p, {.id = "poison", .entitlement = here});
+    SEND(&p, {.id = "q", .entitlement = there});
+    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 2, .repeat = 2});
+    while (faulty_held(p.faulty) < 2) /* both attempts are begun, neither end is committed */
+        pipeline_turn(&p);
+    pipeline_restart(&p);
+    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 2});
+    while (!faulty_held(p.faulty))
+        pipeline_turn(&p);
+    pipeline_linger(&p, 50);
+    CHECK_INT(faulty_held(p.faulty), 1); /* the other one waits */
+    pipeline_restart(&p);
+    pipeline_settle(&p);
+    bool first = strcmp(pipeline_row(&p, "acme", here, "poison"), "deadlettered poison") == 0;
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "poison"), first ? "deadlettered poison" : "executed");
+    CHECK_TEXT(pipeline_row(&p, "acme", there, "q"), first ? "executed" : "deadlettered poison");
+    end(&p);
+}
+
+/* Waiting rows released one by one are attempts as well. */
+static void test_released(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    p.config.governor.auto_activate = false;
+    begin(&p);
+    const char *here = entitlement_in(0);
+    SEND(&p, {.id = "a", .entitlement = here}, {.id = "poison", .entitlement = here}, {.id = "b", .entitlement = here});
+    pipeline_settle(&p);
+    SEND(&p, {.id = "act", .entitlement = here, .type = "tai.entitlement.activated"});
+    die_after(&p, 5); /* an attempt at the event, the event; a; an attempt at poison, and its end */
+    die_after(&p, 1);
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "a"), "executed");
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "poison"), "deadlettered poison");
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "b"), "executed");
+    CHECK_INT(pipeline_totals(&p).waiting, 0);
+    end(&p);
+}
+
+/* What is worked off without a crash for a second has recovered: whole batches again. */
+static void test_recovered(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    pipeline_advance(&p, 999);
+    CHECK_INT(p.worker->partitions[0].crashes, 2);
+    pipeline_advance(&p, 2000);
+    pipeline_linger(&p, 50);
+    CHECK_INT(p.worker->partitions[0].crashes, 0);
+    CHECK_INT(p.worker->partitions[1].crashes, 0);
+    pipeline_restart(&p);
+    pipeline_settle(&p);
+    CHECK_INT(p.worker->partitions[0].crashes, 1);
+    end(&p);
+}
+
+/* The worker leaves while a suspect waits to be alone. */
+static void test_leaves_while_parked(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    const char *here = entitlement_in(0), *there = entitlement_in(1);
+    SEND(&p, {.id = "a", .entitlement = here});
+    SEND(&p, {.id = "q", .entitlement = there});
+    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 2, .repeat = 2});
+    while (faulty_held(p.faulty) < 2)
+        pipeline_turn(&p);
+    pipeline_restart(&p);
+    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
+    while (!faulty_held(p.faulty))
+        pipeline_turn(&p);
+    pipeline_linger(&p, 20);
+    CHECK(p.worker->partitions[0].parked || p.worker->partitions[1].parked);
+    faulty_release(p.faulty);
+    CHECK(pipeline_drain(&p));
+    pipeline_start(&p);
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "a"), "executed");
+    CHECK_TEXT(pipeline_row(&p, "acme", there, "q"), "executed");
+    end(&p);
+}
+
+int main(void)
+{
+    static const struct check_case cases[] = {{"alone", test_alone},
+                                              {"twice", test_twice},
+                                              {"neighbours", test_neighbours},
+                                              {"released", test_released},
+                                              {"recovered", test_recovered},
+                                              {"leaves_while_parked", test_leaves_while_parked},
+                                              {NULL, NULL}};
+    return check_main(cases);
+}
