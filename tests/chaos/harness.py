@@ -437,5 +437,6 @@ class Trial:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         endings = ", ".join(f"{count} {ending}" for ending, count in sorted(self.violations.endings.items()))
         return (f"seed {self.seed}: {sum(self.faults.values())} faults ({kinds}), {self.outcomes['ok']} accepted, "
-                f"{self.outcomes['info']} unknown, {self.outcomes['fail']} refused, ended {endings}, {self.checkpoints} checkpoints seen, "
-                f"serving again after at most {self.slowest:.2f} s, {len(self.violations)} violations")
+                f"{self.outcomes['info']} unknown, {self.outcomes['fail']} refused, ended {endings}, "
+                f"{self.checkpoints} checkpoints seen, serving again after at most {self.slowest:.2f} s, "
+                f"{len(self.violations)} violations")

@@ -228,6 +228,9 @@ def check_totals(replay, totals, bad):
         bad(f"taken and requeued are {taken}; ended, duplicates, waiting and acting {found}")
     if signals["ended"] != endings:
         bad(f"{signals['ended']} counted as ended, {endings} endings in the log")
+    for name, value in totals.get("conservation", {}).items():
+        if value:
+            bad(f"the service itself finds a conservation {name} of {value}")
     if totals["receipts"] != replay.tree.size:
         bad(f"{totals['receipts']} receipts counted, {replay.tree.size} in the log")
 

@@ -21,7 +21,7 @@ import harness  # noqa: E402
 
 IDLE, LORIS, DEADLINE_S = 10000, 500, 3
 TENANT_RATE = 50                # signals a second that one tenant may send
-FLOOD = ("--rate", 5000, "--tenants", 1, "--entitlements", 1, "--connections", 32)
+FLOOD = ("--tenants", 1, "--entitlements", 1, "--connections", 32)
 VICTIMS = ("--rate", 500, "--tenants", 1000, "--entitlements", 1, "--connections", 64)
 NOISE_US = 10000                # below it the scheduler of a few shared cores decides, not the service
 MIB = 1024                      # in KiB
@@ -171,7 +171,7 @@ class Generator:
 
 def window(options, service, flooded):
     """(p99 of the victims in µs, their answers, the flood's)."""
-    flood = Generator(options, service, *FLOOD, "--duration", 4) if flooded else None
+    flood = Generator(options, service, *FLOOD, "--rate", options.flood, "--duration", 4) if flooded else None
     if flood:
         time.sleep(0.3)
     victims = Generator(options, service, *VICTIMS, "--duration", 3, "--warmup", 0.5).result()
@@ -236,7 +236,7 @@ def soak(report, options, count):
             attackers.Attacker(attackers.loris, service.port, LORIS) as loris, \
             attackers.Attacker(attackers.junk, [service.port, service.andon_port], options.corpora, options.junk,
                                options.seed) as junk, Sampler(service, 0.5) as sampler:
-        flood = Generator(options, service, *FLOOD, "--duration", seconds)
+        flood = Generator(options, service, *FLOOD, "--rate", options.flood, "--duration", seconds)
         victims = Generator(options, service, *VICTIMS, "--duration", seconds, "--warmup", 5)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -250,8 +250,8 @@ def soak(report, options, count):
     early, late = max(samples[third:2 * third]), max(samples[-third:])
     accepted = seen["statuses"].get("202", 0)
     report.line(service.worker() == worker, "soak", "the worker is the same")
-    report.line(late <= early + 20 * MIB, "soak: memory", f"PSS {samples[0] / MIB:.1f} MiB after 10 s, at most {early / MIB:.1f} "
-                f"in the second third, {late / MIB:.1f} in the last")
+    report.line(late <= early + 20 * MIB, "soak: memory", f"PSS {samples[0] / MIB:.1f} MiB after 10 s, at most "
+                f"{early / MIB:.1f} in the second third, {late / MIB:.1f} in the last")
     report.line(accepted >= 0.99 * seen["requests"], "soak: 1,000 tenants", f"{json.dumps(seen)}")
     report.line(True, "soak: the flood", f"{json.dumps(flooded)}")
     report.line(sampler.failed == [], "soak: probes", f"{len(sampler.latency)}, slowest {max(sampler.latency):.2f} s, failed "
@@ -278,6 +278,8 @@ def main():
     parser.add_argument("corpora")
     parser.add_argument("--soak", type=int, default=0)
     parser.add_argument("--junk", type=int, default=20000)
+    parser.add_argument("--flood", type=int, default=5000, help="its requests a second; 0: as fast as they are answered")
+    parser.add_argument("--only", help="the one test of that name")
     parser.add_argument("--instrumented", action="store_true", help="nothing that is measured")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     options = parser.parse_args()
@@ -288,13 +290,14 @@ def main():
         soak(report, options, count)
         return 1 if report.bad else 0
     service = start(options.tai, LIMITED)
-    test_idle(report, service, count)
-    test_loris(report, service)
-    test_junk(report, service, options)
-    if not options.instrumented:
-        test_flood(report, service, options)
-    finish(report, service, "all of it")
-    test_full_queue(report, options)
+    tests = {"idle": lambda: test_idle(report, service, count), "loris": lambda: test_loris(report, service),
+             "junk": lambda: test_junk(report, service, options), "flood": lambda: test_flood(report, service, options),
+             "rest": lambda: finish(report, service, "all of it"), "full": lambda: test_full_queue(report, options)}
+    for name, test in tests.items():
+        if options.only in (None, name) and not (options.instrumented and name == "flood"):
+            test()
+    if service.process.poll() is None:
+        service.kill()
     return 1 if report.bad else 0
 
 

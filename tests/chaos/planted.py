@@ -24,18 +24,20 @@ class Bug:
     env: dict = dataclasses.field(default_factory=dict)
     load: dict = dataclasses.field(default_factory=dict)
     between: tuple = (0.02, 0.3)
+    kinds: tuple = harness.KINDS
 
 
 FULL = {"TAI_CHAOS_VFS": "volatile", "TAI_CHAOS_FULL": "150"}
+KILLS = ("both", "worker", "stopped")
 LONGER = (0.7, 1.0)     # the disk is full for the first time after 450 ms
 BUGS = {
-    "early_202": Bug("answered 202, no ending", cycles=6),
+    "early_202": Bug("answered 202, no ending", cycles=6, kinds=KILLS),
     "publish_lost": Bug("answered 202, no ending", cycles=1),
     "nack_as_ack": Bug("answered 202, no ending", cycles=2, env=FULL, between=LONGER),
     "tenant_swapped": Bug("nobody sent it", cycles=1),
     "frames_reordered": Bug("decided before it", cycles=1, load={"entitlements": 1, "tenants": 1, "pause": 0.002}),
-    "settle_early": Bug("answered 202, no ending"),
-    "drain_forgets": Bug("answered 202, no ending", env={"TAI_CHAOS_SLOW": "60"}),
+    "settle_early": Bug("answered 202, no ending", kinds=KILLS),
+    "drain_forgets": Bug("answered 202, no ending", kinds=("term",), env={"TAI_CHAOS_SLOW": "60"}),
     "dedupe_skipped": Bug("2 endings", cycles=1),
     "commit_rolled_back": Bug("answered 202, no ending", cycles=1),
     "outcome_dropped": Bug("no ending|no receipt", cycles=1),
@@ -47,14 +49,14 @@ BUGS = {
     "receipt_twice": Bug("stands in the log twice|2 endings", cycles=1),
     "previous_foreign": Bug("previous_hash is not", cycles=1),
     "seq_skipped": Bug(r"seq \d+ after|not drained", cycles=1),
-    "checkpoint_early": Bug("a checkpoint of size|the checkpoint of size|not drained"),
+    "checkpoint_early": Bug("a checkpoint of size|the checkpoint of size|not drained", kinds=KILLS),
 }
 
 
 def trial(binary, seed, bug=None, plan=Bug("")):
     env = {**plan.env, **({"TAI_CHAOS_BUG": bug} if bug else {})}
     load = harness.Load(**{"clients": 4, "pause": 0.004, "sizes": (1, 1, 5, 30), "refund": 0.005, **plan.load})
-    run = harness.Trial(binary, seed, plan.cycles, env=env, load=load, between=plan.between)
+    run = harness.Trial(binary, seed, plan.cycles, env=env, load=load, between=plan.between, kinds=plan.kinds)
     if bug:     # what does not come to rest need not be waited for long
         run.config += "shutdown:\n  timeout: 500ms\n"
         run.timeout, run.show = 2, 0
