@@ -3,6 +3,7 @@
 #ifndef TAI_ANDON_ANDON_H
 #define TAI_ANDON_ANDON_H
 
+#include "andon/backup.h"
 #include "common/http.h"
 #include "common/log.h"
 #include "config/config.h"
@@ -33,6 +34,7 @@ struct andon_options {
     /* On andon's thread. -EINVAL or -EMSGSIZE with what to mend. NULL: signals cannot be edited. */
     int (*edit)(void *ctx, struct andon_edit *edit, struct error *err);
     void *edit_ctx;
+    const struct andon_backup *backup; /* NULL: no backups */
     const struct clock *clock;
     const struct log *log;
     struct metrics *metrics;

@@ -82,7 +82,7 @@ static void get_index(void *ctx, struct http_request *req)
                     "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
                     "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
                     "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
-                    "\"deadletter\":\"/v1/deadletters/{id}\",\"command\":\"/v1/commands/{id}\","
+                    "\"deadletter\":\"/v1/deadletters/{id}\",\"command\":\"/v1/commands/{id}\",\"backup\":\"/v1/backup\","
                     "\"status\":\"/v1/status\","
                     "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
                     "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
@@ -133,6 +133,8 @@ static const struct http_route routes[] = {
     {"POST", "/v1/deadletters/{id}/requeue", api_deadletter_requeue},
     {"POST", "/v1/deadletters/{id}/discard", api_deadletter_discard},
     {"GET", "/v1/commands/{id}", api_command_get},
+    {"GET", "/v1/backup", api_backup_get},
+    {"POST", "/v1/backup", api_backup_start},
     {"GET", "/v1/status", api_status},
     {"GET", "/checkpoint", api_checkpoint},
     {"GET", "/v1/ledger/vkey", api_vkey},

@@ -19,6 +19,7 @@ struct api_options {
     void *accepted_ctx;
     int (*edit)(void *ctx, struct andon_edit *edit, struct error *err); /* or NULL */
     void *edit_ctx;
+    const struct andon_backup *backup; /* or NULL */
     const struct clock *clock;
 };
 

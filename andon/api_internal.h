@@ -96,6 +96,6 @@ void api_add_i64(struct buf *out, const char *name, int64_t value);
 http_handler api_signal_get, api_receipt_list, api_receipt_get, api_governor_list, api_governor_get, api_status,
     api_checkpoint, api_vkey, api_jwks, api_deadletter_list, api_deadletter_get, api_deadletter_requeue,
     api_deadletter_discard, api_deadletter_bulk, api_governor_halt, api_governor_resume, api_governor_activate,
-    api_governor_reset_quota, api_command_get;
+    api_governor_reset_quota, api_command_get, api_backup_get, api_backup_start;
 
 #endif

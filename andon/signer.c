@@ -81,6 +81,24 @@ int signer_key_open(const char *key_file, const char *origin, const char *state_
     return r == -EEXIST ? note_key_load(key_file, origin, ret, err) : r;
 }
 
+int signer_copy(const char *origin, const char *state_dir, uint32_t shard, const char *to, char ret_name[256],
+                struct error *err)
+{
+    _cleanup_free_ char *from = memory_path(state_dir, origin, shard);
+    const char *name = strrchr(from, '/') + 1;
+    struct buf path;
+    buf_init(&path, PATH_BYTES);
+    buf_addf(&path, "%s/%s", to, name);
+    struct hasher *hasher = hasher_new();
+    int r = path.failed || strlen(name) > 255 ? error_set(err, -ENAMETOOLONG, "%s/%s: the path is too long", to, name)
+                                              : signer_memory_copy(from, buf_cstr(&path), hasher, err);
+    if (!r)
+        memcpy(ret_name, name, strlen(name) + 1);
+    hasher_free(hasher);
+    buf_done(&path);
+    return r;
+}
+
 int signer_open(const struct signer_options *options, struct signer **ret, struct error *err)
 {
     struct signer *signer = xcalloc(1, sizeof(*signer));

@@ -26,6 +26,11 @@ must_check int signer_origin(const char *origin, uint32_t shard, char ret[128]);
 must_check int signer_key_open(const char *key_file, const char *origin, const char *state_dir, uint32_t shards,
                                struct note_key **ret, struct error *err);
 
+/* Copies what the signer of a shard remembers into another directory, on disk, whole though it may be written
+ * meanwhile; ret_name: the file's name. -ENOENT: it remembers nothing. Any thread. */
+must_check int signer_copy(const char *origin, const char *state_dir, uint32_t shard, const char *to,
+                           char ret_name[256], struct error *err);
+
 must_check int signer_open(const struct signer_options *options, struct signer **ret, struct error *err);
 void signer_free(struct signer *signer);
 /* Takes over what another process has signed since, when the shard comes from it. Nothing may be being signed. */

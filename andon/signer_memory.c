@@ -165,6 +165,46 @@ int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, stru
     return 0;
 }
 
+static int read_slots(const char *path, char slots[2 * SLOT], struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return error_set(err, -errno, "cannot open %s: %s", path, error_text(-errno));
+    memset(slots, 0, 2 * SLOT);
+    ssize_t n = pread(fd, slots, 2 * SLOT, 0);
+    int r = n < 0 ? error_set(err, -errno, "cannot read %s: %s", path, error_text(-errno)) : 0;
+    close(fd);
+    return r;
+}
+
+static int write_new(const char *path, struct span data, struct error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int r = fd < 0 ? -errno : durable_write(fd, data, 0);
+    if (!r && fsync(fd) < 0)
+        r = -errno;
+    if (fd >= 0)
+        close(fd);
+    return r ? error_set(err, r, "cannot write %s: %s", path, error_text(r)) : 0;
+}
+
+int signer_memory_copy(const char *from, const char *to, struct hasher *hasher, struct error *err)
+{
+    enum { TRIES = 20 };
+    _cleanup_free_ char *slots = xcalloc(2, SLOT);
+    for (int i = 0; i < TRIES; i++) {
+        struct record record;
+        int r = read_slots(from, slots, err);
+        if (r)
+            return r;
+        /* The signer may have written both while they were read. */
+        if (parse_slot(slots, hasher, &record) || parse_slot(slots + SLOT, hasher, &record))
+            return write_new(to, (struct span){slots, 2 * SLOT}, err);
+        usleep(1000);
+    }
+    return error_set(err, -EUCLEAN, "%s, in which the signer remembers its last checkpoint, is damaged", from);
+}
+
 static int write_slot(int fd, const struct buf *record, off_t at)
 {
     int r = durable_write(fd, buf_span(record), at);

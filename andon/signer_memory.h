@@ -28,6 +28,8 @@ void signer_memory_done(struct signer_memory *memory);
  * if it belongs to another key, origin or shard. */
 must_check int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, struct merkle *ret,
                                   struct error *err);
+/* Copies the file at from to a new one, on disk, with at least one whole slot. -ENOENT: there is none. */
+must_check int signer_memory_copy(const char *from, const char *to, struct hasher *hasher, struct error *err);
 /* Returns once the record is on disk. After a failure the old record still holds, and the next write starts a new file:
  * what a failed fsync left in this one is unknown. */
 must_check int signer_memory_store(struct signer_memory *memory, struct hasher *hasher, const struct merkle *tree,

@@ -79,6 +79,7 @@ void db_conn_done(struct db_conn *conn);            /* finalizes, does not close
 void db_conn_reset(struct db_conn *conn);           /* after each job: no statement stays open, no binding stays */
 int db_exec(struct db_conn *conn, const char *sql); /* a literal: BEGIN, COMMIT, …; the raw SQLite code */
 int db_code(sqlite3 *handle, int rc);               /* SQLite's code as -errno; aborts where going on would lose data */
+bool db_no_room(sqlite3 *handle); /* the last write to the database or its log met a full disk, quota or size limit */
 _Noreturn void db_fatal(sqlite3 *handle, const char *doing);
 
 /* db_checksum.c: a VFS over the one named (NULL: the default one), for databases with DB_CHECKSUM_SIZE reserved bytes a

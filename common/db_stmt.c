@@ -38,7 +38,7 @@ static bool no_room(int error)
 }
 
 /* SQLite calls only ENOSPC full; a quota or a size limit is known to the file that met it, the log or the database. */
-static bool write_found_no_room(sqlite3 *handle)
+bool db_no_room(sqlite3 *handle)
 {
     sqlite3_file *log = NULL;
     int error = 0;
@@ -59,7 +59,7 @@ static int io_code(sqlite3 *handle, int rc)
     case SQLITE_IOERR_SHMSIZE: /* the log's index could not grow */
         return -ENOSPC;
     case SQLITE_IOERR_WRITE:
-        return write_found_no_room(handle) ? -ENOSPC : -EIO;
+        return db_no_room(handle) ? -ENOSPC : -EIO;
     default:
         return -EIO;
     }

@@ -16,6 +16,10 @@ void hasher_sha256(struct hasher *hasher, struct span data, uint8_t ret[SHA256_S
 /* SHA-256 over the concatenation of count parts. */
 void hasher_sha256v(struct hasher *hasher, const struct span *parts, size_t count, uint8_t ret[SHA256_SIZE]);
 
+/* SHA-256 of a file, read a piece at a time; go_on (may be NULL) is told how many bytes were read so far, false stops:
+ * -ECANCELED. */
+int hash_file(const char *path, bool (*go_on)(void *ctx, uint64_t bytes), void *ctx, uint8_t ret[SHA256_SIZE]);
+
 /* A keyed HMAC-SHA256, key schedule computed once. */
 struct hmac;
 struct hmac *hmac_new(struct span key);

@@ -2,6 +2,7 @@
  * taken only when everything behind is ready; stopped front to back, so that what was accepted is finished. */
 #include "apps/run/embedded.h"
 #include "andon/andon.h"
+#include "apps/run/backup.h"
 #include "apps/run/damage.h"
 #include "apps/run/data_lock.h"
 #include "apps/run/signal_edit.h"
@@ -25,6 +26,7 @@ struct embedded {
     struct log log[3]; /* ingress, jidoka, andon */
     struct metrics *metrics;
     struct damage *damage;
+    struct backup *backup;
     struct db *db;
     struct store_backend *store;
     struct kanban_backend *queue;
@@ -61,6 +63,7 @@ static int start_andon(void *ctx)
                                     .accepted_ctx = e,
                                     .edit = signal_edit,
                                     .edit_ctx = e->editor,
+                                    .backup = backup_interface(e->backup),
                                     .clock = &clock_system,
                                     .log = &e->log[2],
                                     .metrics = e->metrics};
@@ -154,6 +157,8 @@ static int open_data(struct embedded *e, struct error *err)
         e->queue = kanban_memory_new((uint32_t)config->kanban.partitions);
     else if (rc == 0)
         rc = kanban_sqlite_new(e->db, (uint32_t)config->kanban.partitions, &e->queue, err);
+    if (rc == 0)
+        e->backup = backup_new(config, e->db, &e->log[0]);
     return rc;
 }
 
@@ -305,6 +310,7 @@ static bool drain(struct embedded *e, int64_t timeout_ms)
 
 bool embedded_stop(struct embedded *e, int64_t timeout_ms)
 {
+    backup_stop(e->backup);
     bool done = timeout_ms > 0 && drain(e, timeout_ms);
     if (e->ingress_loop)
         loop_call(e->ingress_loop, free_ingress, e);
@@ -315,6 +321,7 @@ bool embedded_stop(struct embedded *e, int64_t timeout_ms)
     loop_free(e->ingress_loop);
     loop_free(e->jidoka_loop);
     loop_free(e->andon_loop);
+    backup_free(e->backup);
     if (e->queue)
         kanban_backend_free(e->queue);
     if (e->store)
