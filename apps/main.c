@@ -32,7 +32,7 @@ static const struct verb {
     {"receipt export", verb_receipt_export, "a ledger, or a tenant's part of it, as a file that verifies offline"},
     {"receipt verify", verb_receipt_verify, "verify an export with nothing but the public key"},
     {"backup", verb_backup, "copy everything while `tai run` goes on, into a directory that can be started"},
-    {"config check", verb_config_check, "all problems of a configuration, and of a data set"},
+    {"config check", verb_config_check, "all problems of a configuration"},
     {"config show", verb_config_show, "the values in effect and where each comes from"},
     {"config reference", verb_config_reference, "every option, as Markdown"},
     {"version", verb_version, "version of this program"},
