@@ -154,5 +154,6 @@ void triage_committed(const struct batch *batch)
     if (!changed)
         return;
     jidoka->forecast.moved = true;
+    tell_forecast(jidoka);
     tell_full(jidoka);
 }
