@@ -42,6 +42,10 @@
     X(CLOCK_BACK, "clock_back", "the partition clock begins at 0 after a claim")                                       \
     X(DUPLICATES_UNCOUNTED, "duplicates_uncounted", "duplicates are not counted")                                      \
     X(INTAKE_LOST, "intake_lost", "the sequences a batch took are not written")                                        \
+    X(DEADLETTER_LOST, "deadletter_lost", "a dead letter is not put into triage")                                      \
+    X(REQUEUE_UNCOUNTED, "requeue_uncounted", "a requeue is not counted")                                              \
+    X(COMMAND_FORGOTTEN, "command_forgotten", "a command that was carried out stays pending")                          \
+    X(POISON_UNSEEN, "poison_unseen", "attempts at single signals are not written before they are made")               \
     X(ACTION_EARLY, "action_early", "an action starts before its intent is committed")                                 \
     X(ACTION_ID_CHANGES, "action_id_changes", "each attempt has an idempotency key of its own")                        \
     X(ACTION_TWICE, "action_twice", "an attempt is started twice")                                                     \

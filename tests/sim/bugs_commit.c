@@ -84,6 +84,16 @@ static void lose_row(struct ticket *ticket, struct store_commit *commit)
     }
 }
 
+static void lose_deadletter(struct ticket *ticket, struct store_commit *commit)
+{
+    for (size_t i = 0; i < commit->signal_count; i++) {
+        if (!commit->signals[i].deadletter || !bug_strikes(ticket->world, BUG_DEADLETTER_LOST, 4))
+            continue;
+        commit->signals = copy_array(ticket, commit->signals, commit->signal_count, sizeof(*commit->signals), 0);
+        commit->signals[i].deadletter = NULL;
+    }
+}
+
 static void lose_governor(struct ticket *ticket, struct store_commit *commit)
 {
     for (size_t i = 0; i < commit->governor_count; i++) {
@@ -145,6 +155,27 @@ static void spoil_outcomes(struct ticket *ticket, struct store_commit *commit)
     }
 }
 
+static void lose_counts(struct ticket *ticket, struct store_commit *commit)
+{
+    struct world *world = ticket->world;
+    bool duplicates = commit->duplicates && bug_is(world, BUG_DUPLICATES_UNCOUNTED);
+    bool requeued = commit->requeued && bug_is(world, BUG_REQUEUE_UNCOUNTED);
+    bool intake = commit->intake_count && bug_strikes(world, BUG_INTAKE_LOST, 8);
+    bool commands = commit->command_count && bug_strikes(world, BUG_COMMAND_FORGOTTEN, 2);
+    bool attempt = commit->attempt_begins && bug_is(world, BUG_POISON_UNSEEN);
+    if (duplicates)
+        commit->duplicates = 0;
+    if (requeued)
+        commit->requeued = 0;
+    if (intake)
+        commit->intake_count = 0;
+    if (commands)
+        commit->command_count = 0;
+    if (attempt)
+        commit->attempt_begins = NULL;
+    ticket->changed |= duplicates || requeued || intake || commands || attempt;
+}
+
 void bugs_before_commit(struct ticket *ticket)
 {
     struct world *world = ticket->world;
@@ -154,18 +185,12 @@ void bugs_before_commit(struct ticket *ticket)
     spoil_fence(ticket, commit);
     own_up(ticket, commit);
     lose_row(ticket, commit);
+    lose_deadletter(ticket, commit);
     lose_governor(ticket, commit);
     for (size_t i = 0; i < commit->governor_count; i++)
         spoil_record(ticket, commit, i);
     spoil_outcomes(ticket, commit);
-    if (commit->duplicates && bug_is(world, BUG_DUPLICATES_UNCOUNTED)) {
-        commit->duplicates = 0;
-        ticket->changed = true;
-    }
-    if (commit->intake_count && bug_strikes(world, BUG_INTAKE_LOST, 8)) {
-        commit->intake_count = 0;
-        ticket->changed = true;
-    }
+    lose_counts(ticket, commit);
 }
 
 /* --- receipts ----------------------------------------------------------------------------------------------------- */

@@ -25,14 +25,15 @@ static int64_t number(const struct world *world, const char *sql)
 
 static uint64_t queued(const struct world *world)
 {
-    return world->queue ? world->queue->ops->depth(world->queue) : 0;
+    return world->queue ? world->queue->ops->depth(world->queue) : 0; /* the only process is down: nobody knows */
 }
 
 bool check_drained(const struct world *world)
 {
-    if (world->step % 16 || queued(world) || database_queued(world->lab->database))
+    if (world->step % 16 || !world->queue || queued(world) || database_queued(world->lab->database))
         return false;
     return number(world, "SELECT coalesce(sum(waiting + acting), 0) FROM partitions") == 0 &&
+           number(world, "SELECT count(*) FROM commands WHERE status = 0") == 0 &&
            number(world, "SELECT count(*) FROM outcomes") == 0;
 }
 
@@ -40,10 +41,11 @@ void check_undrained(struct world *world)
 {
     world_violation(world, "drained",
                     "left in the end: %llu signals queued, %u posts unanswered, %lld signals waiting, %lld acting, "
-                    "%lld rows of outcomes",
+                    "%lld commands pending, %lld rows of outcomes",
                     (unsigned long long)queued(world), world->posts_open,
                     (long long)number(world, "SELECT coalesce(sum(waiting), 0) FROM partitions"),
                     (long long)number(world, "SELECT coalesce(sum(acting), 0) FROM partitions"),
+                    (long long)number(world, "SELECT count(*) FROM commands WHERE status = 0"),
                     (long long)number(world, "SELECT count(*) FROM outcomes"));
 }
 
@@ -64,6 +66,9 @@ bool drill_answered(struct world *world, struct drill *drill, struct awaited *aw
 
 static void check_lease(struct world *world, const struct lease *lease)
 {
+    if (lease->missing)
+        world_violation(world, "conservation", "partition %u: the worker counts %llu frames as lost", lease->partition,
+                        (unsigned long long)lease->missing);
     uint64_t in = lease->taken + lease->requeued;
     uint64_t out = lease->ended + lease->duplicates + lease->waiting + lease->acting;
     if (in != out)
@@ -74,6 +79,7 @@ static void check_lease(struct world *world, const struct lease *lease)
 static void check_counters(struct world *world, struct drill *drill)
 {
     struct awaited awaited = {0};
+    uint64_t requeued = 0;
     struct store_lease request = {.req = {.done = awaited_done, .ctx = &awaited},
                                   .worker = "checker",
                                   .partitions = (uint32_t)world->config.partitions,
@@ -82,8 +88,13 @@ static void check_counters(struct world *world, struct drill *drill)
     if (drill_answered(world, drill, &awaited, "leases")) {
         if (request.lease_count != request.partitions)
             world_violation(world, "lease", "%u of %u leases were given back", request.lease_count, request.partitions);
-        for (uint32_t i = 0; i < request.lease_count; i++)
+        for (uint32_t i = 0; i < request.lease_count; i++) {
             check_lease(world, &request.leases[i]);
+            requeued += request.leases[i].requeued;
+        }
+        if (requeued != world->requeued && !world->rows_may_go)
+            world_violation(world, "counters", "%llu counted as requeued, %u requeues were applied",
+                            (unsigned long long)requeued, world->requeued);
     }
     arena_done(&request.req.arena);
 }
@@ -271,6 +282,7 @@ void check_world(struct world *world)
     check_alarms(world);
     check_fences(world);
     check_receipts(world, drill);
+    check_orders(world, drill);
     check_history(world, drill);
     check_counters(world, drill);
     check_conservation(world);

@@ -17,6 +17,11 @@ void check_receipts(struct world *world, struct drill *drill);
 /* checker_history.c: no loss, no invention, one ending each, rows that say the same, the order promise. */
 void check_history(struct world *world, struct drill *drill);
 
+/* checker_orders.c: every command once, with one receipt; every dead letter listed until it is resolved. */
+void check_orders(struct world *world, struct drill *drill);
+/* A receipt says that it is of this command; resolved: the signal whose dead letter it closes, or NULL. */
+void check_operation(struct world *world, struct span command_id, struct span kind, struct sent *resolved);
+
 /* An answer of the drill's store. */
 struct awaited {
     bool answered;

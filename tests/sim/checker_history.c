@@ -12,9 +12,10 @@ static void check_endings(struct world *world)
 {
     for (size_t i = 0; i < world->history.count; i++) {
         const struct sent *sent = world->history.list[i];
-        bool maybe = sent->ok || sent->info || sent->pending;
-        if (sent->ok && sent->endings == 0)
-            world_violation(world, "loss", "%.*s %.*s was answered 202 and has no ending", ID(sent));
+        bool maybe = sent->ok || sent->info || sent->pending || sent->applied;
+        if ((sent->ok || sent->applied) && sent->endings == 0)
+            world_violation(world, "loss", "%.*s %.*s was %s and has no ending", ID(sent),
+                            sent->ok ? "answered 202" : "requeued");
         if (sent->endings > 1 && !world->rows_may_go) /* without its row a signal is unknown again */
             world_violation(world, "endings", "%.*s %.*s has %u endings", ID(sent), sent->endings);
         if (!maybe && sent->endings)
@@ -87,9 +88,26 @@ static void check_order(struct world *world)
     }
 }
 
+/* The signal that kills is dead-lettered as poison, and where nothing else kills no other is. (An action that was under
+ * way as often as it may be tried fails with that reason; whoever it was.) */
+static void check_poison(struct world *world)
+{
+    for (size_t i = 0; i < world->history.count; i++) {
+        const struct sent *sent = world->history.list[i];
+        bool poison = strcmp(sent->reason, "poison") == 0;
+        bool dead = strcmp(sent->ending, "deadlettered") == 0;
+        bool kills = world->killer && memcmp(sent->signal.sha256, world->killer->signal.sha256, SHA256_SIZE) == 0;
+        if (poison && dead && !kills && !world->killed)
+            world_violation(world, "poison", "%.*s %.*s is innocent", ID(sent));
+        if (kills && sent->endings && !poison && strcmp(sent->reason, "id_conflict") != 0)
+            world_violation(world, "poison", "%.*s %.*s killed, yet ended %s", ID(sent), sent->ending);
+    }
+}
+
 void check_history(struct world *world, struct drill *drill)
 {
     check_endings(world);
     check_rows(world, drill);
     check_order(world);
+    check_poison(world);
 }

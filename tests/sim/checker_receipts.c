@@ -140,12 +140,23 @@ static void copy_text(char *ret, size_t size, struct span value)
     snprintf(ret, size, "%.*s", (int)value.len, value.ptr ? value.ptr : "");
 }
 
+static void note_operation(struct reading *r, struct sent *resolved)
+{
+    const struct json_node *body = json_get(&r->doc, r->doc.nodes, "body");
+    const struct json_node *id = body ? json_get(&r->doc, body, "command_id") : NULL;
+    if (id)
+        check_operation(r->world, json_text(&r->doc, id, &r->scratch),
+                        json_text(&r->doc, json_get(&r->doc, body, "command"), &r->scratch), resolved);
+}
+
 static void note_signal(struct reading *r)
 {
     uint8_t sha256[SHA256_SIZE];
     struct span id = text(r, "signal_id"), ending = text(r, "ending");
-    if (!id.len)
+    if (!id.len) {
+        note_operation(r, NULL);
         return;
+    }
     if (!hex_decode(text(r, "signal_sha256"), sha256, SHA256_SIZE)) {
         BAD(r, "invention", "a signal without its hash");
         return;
@@ -158,9 +169,11 @@ static void note_signal(struct reading *r)
     }
     if (!sent->decided)
         sent->decided = r->position + 1;
+    note_operation(r, sent);
     if (!ending.len)
         return;
     sent->endings++;
+    memcpy(sent->receipt_id, r->receipt->receipt_id, sizeof(sent->receipt_id));
     copy_text(sent->ending, sizeof(sent->ending), ending);
     copy_text(sent->reason, sizeof(sent->reason), text(r, "reason"));
 }
@@ -229,7 +242,9 @@ static void fold(struct reading *r)
     const struct json_node *delta = body ? json_get(&r->doc, body, "governor") : NULL;
     if (delta && governor_apply(&folded->record, json_raw(&r->doc, delta), &err))
         BAD(r, "fold", "%s", err.text);
-    if (!span_is(after, governor_state_names[folded->record.state]))
+    /* The end of the signal that was acting comes before the receipt of the halt, which carries the fields. */
+    bool halt_follows = span_is(text(r, "reason"), "halted_in_action") && text(r, "ending").len;
+    if (!halt_follows && !span_is(after, governor_state_names[folded->record.state]))
         BAD(r, "fold", "the fields lead to %s", governor_state_names[folded->record.state]);
     check_quota(r, &folded->record, used);
 }

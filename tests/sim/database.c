@@ -250,10 +250,10 @@ void database_own(struct database *database, unsigned owner)
     database->owner = owner;
 }
 
-void database_dying(struct database *database, unsigned owner)
+void database_dying(struct database *database, unsigned owner, bool last_turn)
 {
     size_t take[PORTS_MAX] = {0}, total = 0;
-    bool last_turn = random_chance(database->random, 500);
+    last_turn = last_turn && random_chance(database->random, 500);
     for (size_t i = 0; last_turn && i < database->queue_count; i++)
         if (database->queues[i].owner == owner)
             total += take[i] = random_below(database->random, (unsigned)database->queues[i].count + 1);

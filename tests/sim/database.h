@@ -39,9 +39,10 @@ void database_turn(struct database *database);
 void database_turn_all(struct database *database);
 /* Runs only what this port has queued. */
 void database_turn_port(struct database *database, struct db_port *port);
-/* From here to database_dead, what an owner submitted is lost, but for what a last turn over chance's choice of it
- * still commits. Then its ports may be closed: their jobs are answered with -ESHUTDOWN or dropped. */
-void database_dying(struct database *database, unsigned owner);
+/* From here to database_dead, what an owner submitted is lost, but for what a last turn (unless it has none) over
+ * chance's choice of it still commits. Then its ports may be closed: their jobs are answered with -ESHUTDOWN or
+ * dropped. */
+void database_dying(struct database *database, unsigned owner, bool last_turn);
 void database_dead(struct database *database);
 
 /* Between turns, on the simulator's own account: what is committed. */

@@ -14,12 +14,16 @@ struct sent {
     uint32_t partition;
     struct signal signal; /* its spans are the history's */
     bool event;
+    bool redriven;                    /* ordered by an operator, not posted by a client */
     unsigned pending, ok, info, fail; /* posts by outcome */
     uint64_t first_invoked, first_ok; /* steps; first_ok UINT64_MAX: none */
     /* what the receipts say */
     unsigned endings;
     uint64_t decided; /* 1 + position of its first receipt that decides */
     char ending[16], reason[64];
+    char receipt_id[UUID_TEXT + 1]; /* of its ending */
+    unsigned applied, resolved;     /* requeues that made it; commands that closed its dead letter */
+    bool listed;                    /* among the dead letters in the end */
     char key[];
 };
 

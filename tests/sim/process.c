@@ -1,6 +1,6 @@
 /* Processes of the simulation: the roles they have, their loops, how they start, stop and are killed. In the embedded
  * form one process has all roles and the queue and store are rebuilt with it; otherwise each has one. */
-#include "sim/sim.h"
+#include "sim/operator.h"
 
 #include "common/loop.h"
 #include "common/mem.h"
@@ -89,6 +89,7 @@ static void start_andon(struct process *process, struct event_base *base)
                                    .log = &process->log,
                                    .metrics = &process->andon_metrics};
     must(tail_new(&options, &process->tail, &err), &err);
+    process->desk = desk_new(process);
 }
 
 /* The only process takes queue and store up from the database, as `tai run` does. */
@@ -128,6 +129,8 @@ void process_start(struct process *process)
                                 .component = process->name};
     process->metrics = metrics_new();
     process->up = true;
+    process->doomed = false;
+    world->starting = process;
     process->draining = 0;
     process->stalled_until_us = 0;
     if (world->embedded)
@@ -155,6 +158,8 @@ static void end_andon(struct process *process)
     tail_free(process->tail);
     event_free(process->andon_event);
     andon_metrics_done(&process->andon_metrics);
+    desk_free(process->desk);
+    process->desk = NULL;
     process->tail = NULL;
 }
 
@@ -182,8 +187,9 @@ void process_end(struct process *process)
 void process_crash(struct process *process)
 {
     struct database *database = process->world->lab->database;
-    world_trace(process->world, "%s is killed", process->name);
-    database_dying(database, process->number);
+    world_trace(process->world, "%s is killed%s", process->name, process->doomed ? " by a signal" : "");
+    process->world->killed |= !process->doomed;
+    database_dying(database, process->number, !process->doomed);
     process_end(process);
     database_dead(database);
 }

@@ -55,6 +55,7 @@ static void setup_config(struct world *world)
     setup_governor(world);
     setup_policy(world);
     world->config.max_waiting = chance(world, 900) ? 100000 : 2 + (int64_t)below(world, 10);
+    world->config.deadletters_max = world->command && chance(world, 200) ? 5 + (int64_t)below(world, 20) : 0;
     world->config.governors_max_per_tenant = 100000;
     world->config.governors_max = 1000000;
     world->config.signals_retention_ms = INT64_C(7) * 24 * 3600 * SECOND_MS;
@@ -130,7 +131,7 @@ static void setup_faults(struct world *world)
         database.read_error = 1 + below(world, 5);
     database_set_faults(world->lab->database, database);
     world->faults = (struct faults){
-        .crash = chance(world, 700) ? 1 + below(world, 8) : 0,
+        .crash = chance(world, world->has_killer ? 200 : 700) ? 1 + below(world, 8) : 0,
         .stall = chance(world, 500) ? 1 + below(world, 8) : 0,
         .clock_jump = chance(world, 300) ? 1 + below(world, 4) : 0,
         .action_fails = chance(world, 600) ? below(world, 500) : 0,
@@ -150,6 +151,8 @@ void setup_world(struct world *world)
     world->repost = below(world, 250);
     world->conflict = below(world, 80);
     world->event = below(world, 200);
+    world->has_killer = chance(world, 150);
+    world->command = chance(world, 500) ? 1 + below(world, 30) : 0;
     world->far_jumps = chance(world, 300);
     setup_config(world);
     setup_processes(world);
@@ -169,6 +172,7 @@ void setup_world(struct world *world)
 void setup_calm(struct world *world)
 {
     world->calm = true;
+    world->command = world->config.deadletters_max ? 50 : 0;
     world->faults = (struct faults){0};
     database_set_faults(world->lab->database, (struct database_faults){0});
     if (world->faulty)

@@ -17,6 +17,7 @@ struct shim_store_link {
     struct shim_store *store;
     struct store_link *inner;
     unsigned owner; /* process and start */
+    struct process *process;
     TAILQ_HEAD(, ticket) tickets;
 };
 
@@ -38,6 +39,22 @@ static void note_commit(const struct ticket *ticket)
     for (size_t i = 0; i < sent->governor_count; i++)
         if (sent->governors[i].record->pending)
             evidence_pending(ticket->world, &sent->governors[i]);
+}
+
+/* Whoever has stepped what kills, and is about to commit that, dies of it first. */
+static void meet_killer(struct shim_store_link *self, const struct store_commit *commit)
+{
+    const struct sent *killer = self->store->world->killer;
+    for (size_t i = 0; killer && i < commit->signal_count; i++) {
+        const struct signal_row *row = &commit->signals[i].row;
+        bool stepped = !row->conflict && !span_is(row->reason, "poison");
+        if (!stepped || memcmp(row->sha256, killer->signal.sha256, SHA256_SIZE) != 0)
+            continue;
+        self->process->doomed = true;
+        world_trace(self->store->world, "%s meets %.*s, which would be %s %.*s", self->process->name,
+                    (int)row->identity.id.len, row->identity.id.ptr, signal_status_names[row->status],
+                    (int)row->reason.len, row->reason.ptr);
+    }
 }
 
 static void ticket_free(struct ticket *ticket)
@@ -94,6 +111,8 @@ static struct ticket *ticket_new(struct store_link *link, enum store_op op, stru
                               .done = request->done,
                               .ctx = request->ctx};
     TAILQ_INSERT_TAIL(&self->tickets, ticket, link);
+    if (op == OP_COMMIT)
+        meet_killer(self, (const struct store_commit *)request);
     bugs_before(ticket);
     request->done = on_done;
     request->ctx = ticket;
@@ -142,6 +161,7 @@ static int link_open(struct store_backend *backend, struct store_link **ret, str
     }
     self->store = store;
     self->owner = ++store->world->store_links;
+    self->process = store->world->starting;
     TAILQ_INIT(&self->tickets);
     *ret = (struct store_link *)self;
     return 0;

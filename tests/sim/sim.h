@@ -49,7 +49,7 @@ struct process {
     struct world *world;
     unsigned number; /* as an owner of database ports */
     bool has[ROLE_COUNT];
-    bool up;
+    bool up, doomed; /* doomed: it has met the signal that kills */
     unsigned starts;
     char name[24];
     int64_t down_until_us, stalled_until_us;
@@ -70,6 +70,7 @@ struct process {
     struct store *andon_store;
     struct event *andon_event;
     struct andon_metrics andon_metrics;
+    struct desk *desk; /* of its operator */
 };
 
 struct faults { /* per mille of the steps of the chaos phase */
@@ -99,6 +100,7 @@ struct world {
     unsigned store_links; /* opened so far: who commits */
     struct process processes[PROCESSES_MAX];
     unsigned process_count;
+    struct process *starting;              /* whose links are being opened */
     struct store_backend *sqlite, *store;  /* the real one; the layers' */
     struct kanban_backend *faulty, *queue; /* the broker; the layers' */
     struct hasher *hasher;
@@ -108,6 +110,15 @@ struct world {
     unsigned tenants, entitlements, signals_wanted, posts_open, numbered;
     unsigned repost, conflict, event; /* per mille of the signals */
     int64_t next_post_us;
+
+    bool has_killer, killed; /* killed: a process also died of something else */
+    struct sent *killer;     /* a signal that ends whoever tries to commit it, unless as poison */
+
+    /* operator.c */
+    unsigned command;           /* per mille of the steps */
+    unsigned ordered, requeued; /* requeued: how many requeues were applied */
+    struct ordered *orders;
+
     struct history history;
 
     /* what was seen on the way (evidence.c) */
@@ -150,6 +161,11 @@ bool process_stalled(const struct process *process);
 /* workload.c */
 void workload_step(struct world *world); /* perhaps a post */
 bool workload_over(const struct world *world);
+/* Some governor's name; now and then of one that nothing was ever sent to. */
+void workload_governor(struct world *world, char *ret_tenant, size_t tenant_size, char *ret_entitlement,
+                       size_t entitlement_size);
+/* A body of its own: bytes, data and hash. They live until the next call. */
+void workload_body(struct world *world, struct signal *signal, bool event, const char *tenant);
 void workload_published(void *ctx, void *token, int status);
 
 /* action.c */

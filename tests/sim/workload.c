@@ -46,7 +46,7 @@ static void add_data(struct world *world, bool event, struct buf *out)
 }
 
 /* Every body is unlike every other: its number is in it, and the tenant as a canary. */
-static void write_body(struct world *world, struct signal *signal, bool event, const char *tenant)
+void workload_body(struct world *world, struct signal *signal, bool event, const char *tenant)
 {
     struct buf *out = &world->scratch;
     buf_clear(out);
@@ -79,9 +79,12 @@ static struct sent *new_signal(struct world *world, const char *tenant, const ch
                             .accepted_at_ms = now_ms(world),
                             .severity = (enum severity)random_below(random, 3),
                             .may_event = !random_chance(random, 100)};
-    write_body(world, &signal, event, tenant);
+    workload_body(world, &signal, event, tenant);
     uint32_t partition = frame_partition(signal.tenant_id, signal.entitlement_id, (uint32_t)world->config.partitions);
-    return history_add(&world->history, &signal, event, partition);
+    struct sent *sent = history_add(&world->history, &signal, event, partition);
+    if (world->has_killer && !world->killer && random_chance(random, 50))
+        world->killer = sent;
+    return sent;
 }
 
 static struct sent *conflict_with(struct world *world, const struct sent *sent)
@@ -107,11 +110,22 @@ static struct sent *some_signal(struct world *world)
 {
     struct history *history = &world->history;
     unsigned chance = random_below(&world->random, 1000);
-    if (history->count && chance < world->repost)
-        return history->list[random_below(&world->random, (unsigned)history->count)];
-    if (history->count && chance < world->repost + world->conflict)
-        return conflict_with(world, history->list[random_below(&world->random, (unsigned)history->count)]);
-    return fresh_signal(world);
+    if (history->count == 0 || chance >= world->repost + world->conflict)
+        return fresh_signal(world);
+    struct sent *old = history->list[random_below(&world->random, (unsigned)history->count)];
+    if (old->redriven) /* clients know nothing of it */
+        return fresh_signal(world);
+    return chance < world->repost ? old : conflict_with(world, old);
+}
+
+void workload_governor(struct world *world, char *ret_tenant, size_t tenant_size, char *ret_entitlement,
+                       size_t entitlement_size)
+{
+    const char *tenant = tenant_names[random_below(&world->random, world->tenants)];
+    bool unknown = random_chance(&world->random, 50);
+    snprintf(ret_tenant, tenant_size, "%s", tenant);
+    snprintf(ret_entitlement, entitlement_size, "%s.%c%u", tenant, unknown ? 'x' : 'e',
+             random_below(&world->random, world->entitlements));
 }
 
 /* --- posts -------------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
  * picks one thing at a time: a pass of some loop, a turn of the database, a post, a fault; time moves in small steps,
  * and to the next timer when nothing else can happen. */
 #include "sim/checker.h"
+#include "sim/operator.h"
 #include "sim/shims.h"
 
 #include "common/mem.h"
@@ -146,6 +147,10 @@ static void start_what_is_down(struct world *world)
 {
     for (unsigned i = 0; i < world->process_count; i++) {
         struct process *process = &world->processes[i];
+        if (process->up && process->doomed) {
+            process_crash(process);
+            process->down_until_us = world->time.mono_us + random_between(&world->random, 0, 200000);
+        }
         if (!process->up && process->down_until_us <= world->time.mono_us)
             process_start(process);
     }
@@ -181,6 +186,8 @@ static void step(struct world *world)
         database_step(world);
     else
         workload_step(world);
+    if (random_chance(random, world->command))
+        operator_step(world);
     if (random_chance(random, 300))
         advance_to(world, world->time.mono_us + random_between(random, 0, 3000));
     int64_t next;
@@ -200,10 +207,8 @@ static void chaos(struct world *world)
     world->signals_wanted = 0;
 }
 
-static void heal(struct world *world)
+static void start_all(struct world *world)
 {
-    world_trace(world, "all is well from here");
-    setup_calm(world);
     for (unsigned i = 0; i < world->process_count; i++) {
         struct process *process = &world->processes[i];
         process->stalled_until_us = 0;
@@ -212,6 +217,13 @@ static void heal(struct world *world)
         process->down_until_us = 0;
         process_start(process);
     }
+}
+
+static void heal(struct world *world)
+{
+    world_trace(world, "all is well from here");
+    setup_calm(world);
+    start_all(world);
 }
 
 static bool stopped(const struct world *world)
@@ -233,12 +245,16 @@ static bool steps_until(struct world *world, bool (*done)(const struct world *wo
 
 static bool drained(const struct world *world)
 {
+    for (unsigned i = 0; i < world->process_count; i++)
+        if (desk_busy(world->processes[i].desk))
+            return false;
     return world->posts_open == 0 && check_drained(world);
 }
 
 /* In the order of the layers, as the embedded form does: what a worker commits last is still receipted. */
 static void stop_all(struct world *world)
 {
+    start_all(world); /* who died of a signal last */
     for (enum role role = ROLE_WORKER; role <= ROLE_ANDON; role++) {
         for (unsigned i = 0; i < world->process_count; i++)
             process_stop(&world->processes[i], role);
@@ -253,12 +269,15 @@ bool world_run(struct world *world)
         process_start(&world->processes[i]);
     chaos(world);
     heal(world);
-    if (!steps_until(world, drained, DRAIN_S))
+    bool good = steps_until(world, drained, DRAIN_S);
+    world->command = 0; /* no more orders either */
+    if (!good || !steps_until(world, drained, DRAIN_S))
         check_undrained(world);
     else
         stop_all(world);
     for (unsigned i = 0; i < world->process_count; i++)
-        process_end(&world->processes[i]);
+        if (world->processes[i].up)
+            process_end(&world->processes[i]);
     check_world(world);
     return world->violations == 0;
 }
