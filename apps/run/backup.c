@@ -127,7 +127,7 @@ static uint64_t mib(uint64_t bytes)
 static int check_room(const struct backup *backup, const char *dir, struct error *err)
 {
     struct stat info;
-    struct room room;
+    struct room room = {0};
     int r = room_in(dir, &room);
     if (r || stat(backup->config->store.path, &info) < 0)
         return 0; /* what is wrong shows when it is used */
@@ -153,7 +153,7 @@ static int on_slice(void *ctx, const struct db_backup_progress *progress, struct
     pthread_mutex_unlock(&backup->lock);
     if (atomic_load(&backup->stop))
         return error_set(err, -ECANCELED, "the service is being stopped");
-    struct room room;
+    struct room room = {0};
     if (progress->slices % 16 == 1 && room_in(backup->status.directory, &room) == 0 && room.free < room.reserve)
         return error_set(err, -ENOSPC, "the disk has only %llu MiB left, which the service may need",
                          (unsigned long long)mib(room.free));
