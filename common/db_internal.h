@@ -10,7 +10,8 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 
-enum { DB_CHANNELS = 32, DB_WAL_PAGES = 12000 };
+/* With three times the pages a signal costs 4% less, but a checkpoint holds everything up for 100 ms instead of 40. */
+enum { DB_CHANNELS = 32, DB_WAL_PAGES = 4000 };
 
 struct db_slot {
     const char *sql; /* the literal's address is the key; NULL: free */

@@ -322,7 +322,7 @@ static void the_log_stays_bounded(void)
     snprintf(log, sizeof(log), "%s-wal", f.path);
     struct stat st;
     CHECK_INT(stat(log, &st), 0);
-    CHECK(st.st_size < (off_t)12500 * 4120); /* 15,000 pages were written */
+    CHECK(st.st_size < (off_t)4500 * 4120); /* 15,000 pages were written */
     CHECK_INT(fixture_rows(&f), 60);
     fixture_close(&f);
     fixture_remove(&f);
