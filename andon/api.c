@@ -77,15 +77,16 @@ static void get_index(void *ctx, struct http_request *req)
     (void)ctx;
     if (!api_admit(req, api_no_params))
         return;
-    http_reply(req, 200, "application/json",
-               SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
-                    "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
-                    "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
-                    "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
-                    "\"deadletter\":\"/v1/deadletters/{id}\",\"command\":\"/v1/commands/{id}\",\"backup\":\"/v1/backup\","
-                    "\"status\":\"/v1/status\","
-                    "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
-                    "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
+    http_reply(
+        req, 200, "application/json",
+        SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
+             "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
+             "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
+             "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
+             "\"deadletter\":\"/v1/deadletters/{id}\",\"command\":\"/v1/commands/{id}\",\"backup\":\"/v1/backup\","
+             "\"status\":\"/v1/status\","
+             "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
+             "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
 }
 
 static void get_livez(void *ctx, struct http_request *req)
