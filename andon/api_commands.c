@@ -154,18 +154,20 @@ void api_command_submit(struct api_call *call)
 /* The rules of ids, because activate makes a governor of them. */
 static bool made_of(struct span text, const char *more)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if (!memchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", text.ptr[i], 65) &&
-            !strchr(more, text.ptr[i]))
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && (c == '\0' || !strchr(more, c)))
             return false;
+    }
     return true;
 }
 
-static const char id_more[] = ":@/+=~";
+static const char tenant_more[] = "._-", id_more[] = "._-:@/+=~";
 
 static bool good_names(struct http_request *req, struct span tenant, struct span entitlement)
 {
-    bool good = tenant.ptr[0] != '_' && made_of(tenant, "") && made_of(entitlement, id_more);
+    bool good = tenant.ptr[0] != '_' && made_of(tenant, tenant_more) && made_of(entitlement, id_more);
     if (!good)
         http_problem(req, 400, NULL,
                      "a tenant is 1 to %d characters of A-Z a-z 0-9 . _ - (the first not _), an "
