@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* The data lock keeps every other worker out; the lease only has to outlive a stall. */
-enum { LEASE_TTL_MS = 30000 };
+enum { LEASE_TTL_MS = 30000, DRAINS = 4 };
 
 struct embedded {
     const struct config *config;
@@ -36,6 +36,8 @@ struct embedded {
     struct ingress *_Atomic ingress;
     struct signal_editor *editor;
     struct latch *drained;
+    struct latch *spent[DRAINS]; /* a layer that is late raises its latch until its loop is gone */
+    size_t spent_count;
     struct error *err; /* of the start under way */
     char worker[64];
     char status_url[128];
@@ -278,10 +280,8 @@ static bool drained_by(struct embedded *e, int64_t deadline_us)
 {
     int64_t left_ms = (deadline_us - clock_mono_us(&clock_system)) / 1000;
     bool in_time = latch_wait(e->drained, left_ms > 0 ? left_ms : 0);
-    if (in_time) {
-        latch_free(e->drained);
-        e->drained = latch_new();
-    }
+    e->spent[e->spent_count++] = e->drained;
+    e->drained = latch_new();
     return in_time;
 }
 
@@ -331,6 +331,8 @@ bool embedded_stop(struct embedded *e, int64_t timeout_ms)
     damage_free(e->damage);
     metrics_free(e->metrics);
     signal_editor_free(e->editor);
+    for (size_t i = 0; i < e->spent_count; i++)
+        latch_free(e->spent[i]);
     latch_free(e->drained);
     if (e->lock_fd >= 0)
         close(e->lock_fd);
