@@ -144,9 +144,9 @@ static void on_totals(struct store_request *request, int status)
     json_add_member(out, "status", call->api->draining ? SPAN("draining") : SPAN("serving"));
     json_add_member(out, "version", SPAN(TAI_VERSION));
     add_totals(out, &call->totals);
+    add_ledger(out, call->api);
     add_deadletters(out, &call->totals);
     add_conservation(out, &call->totals);
-    add_ledger(out, call->api);
     buf_add_char(out, '}');
     api_call_reply(call, 200);
 }
