@@ -89,7 +89,8 @@ static int edit(const struct cli *cli, struct span before, struct buf *ret)
 
 static void drop_end(struct buf *text)
 {
-    while (text->len && memchr(" \t\r\n", text->data[text->len - 1], 4))
+    static const char blank[] = {' ', '\t', '\r', '\n'};
+    while (text->len && memchr(blank, text->data[text->len - 1], sizeof(blank)))
         text->len--;
 }
 
