@@ -201,6 +201,7 @@ static void on_lookup(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
     const struct store_lookup *lookup = &batch->lookup;
+    status = partition_verify(batch->partition, &batch->lookup, status);
     if (batch_failed(request, status, "lookup_failed", commands_look_up))
         return;
     partition_cache(batch->partition, &batch->lookup);

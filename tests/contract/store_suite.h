@@ -21,6 +21,9 @@ enum store_damage {
     DAMAGE_CHAIN_ORDER,        /* the chain's list of receipts names a wrong one */
     DAMAGE_RECEIPT_HASH,       /* cut short */
     DAMAGE_LEASE_NUMBERS,      /* negative counters */
+    DAMAGE_DEADLETTER_CLASS,   /* 99 in every dead letter */
+    DAMAGE_DEADLETTER_ROW,     /* the signal's row of each is gone */
+    DAMAGE_COMMAND_KIND,       /* 99 in every command */
     DAMAGE_COUNT
 };
 

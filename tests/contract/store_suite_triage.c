@@ -406,6 +406,65 @@ static void retained(const struct store_suite *suite)
     site_close(&site);
 }
 
+/* --- damage ------------------------------------------------------------------------------------------------------ */
+
+static int ask_deadletter(struct site *site)
+{
+    struct store_deadletter request = {.found = false};
+    id_of(1, request.id);
+    int status = CALL(site->store, deadletter, &request);
+    return say(&request.req, status);
+}
+
+static int ask_deadletters(struct site *site)
+{
+    struct store_deadletters request = {.class = -1, .limit = 10};
+    int status = CALL(site->store, deadletters, &request);
+    return say(&request.req, status);
+}
+
+static int ask_command(struct site *site)
+{
+    struct store_command request = {.id = SPAN("c1")};
+    int status = CALL(site->store, command, &request);
+    return say(&request.req, status);
+}
+
+static int ask_commands(struct site *site)
+{
+    struct store_commands request = {.partition = 1, .limit = 10};
+    int status = CALL(site->store, commands, &request);
+    return say(&request.req, status);
+}
+
+static void triage_damages(const struct store_suite *suite)
+{
+    static int (*const asked[])(struct site * site) = {ask_deadletter, ask_deadletters, ask_command, ask_commands};
+    static const struct {
+        enum store_damage damage;
+        bool spoils[4];
+    } spoiled[] = {{DAMAGE_DEADLETTER_CLASS, {1, 1, 0, 1}},
+                   {DAMAGE_DEADLETTER_ROW, {1, 1, 0, 1}},
+                   {DAMAGE_COMMAND_KIND, {0, 0, 1, 1}}};
+    _Static_assert(DAMAGE_DEADLETTER_CLASS + 3 == DAMAGE_COUNT, "every damage has its case");
+    for (size_t i = 0; i < 3; i++) {
+        struct site site;
+        site_open(&site, suite, true);
+        struct batch *batch = batch_new(1, claim_all(&site, "a", 2), 0);
+        add_dead(batch, 1, "t", "s1", CLASS_PIPELINE);
+        batch_run(&site, batch);
+        CHECK_INT(add_command(&site, discard_of("c1", 1)), 0);
+        for (size_t k = 0; k < 4; k++)
+            CHECK_INT(asked[k](&site), 0);
+        site_close(&site);
+        suite->damage(suite->ctx, spoiled[i].damage);
+        site_open(&site, suite, false);
+        for (size_t k = 0; k < 4; k++)
+            CHECK_INT(asked[k](&site), spoiled[i].spoils[k] ? -EUCLEAN : 0);
+        site_close(&site);
+    }
+}
+
 /* --- attempts ---------------------------------------------------------------------------------------------------- */
 
 static uint32_t attempts_of(struct site *site, const char *id, bool asked)
@@ -493,6 +552,7 @@ void suite_triage(const struct store_suite *suite)
     refused_openings(suite);
     listed(suite);
     retained(suite);
+    triage_damages(suite);
     attempts(suite);
     missing(suite);
 }

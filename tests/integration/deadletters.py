@@ -98,6 +98,28 @@ def test_reasons(t):
         ledger.check_ledger(t, tai)
 
 
+def test_corrupt(t):
+    """What is kept of a waiting signal cannot be read any more: it is put aside, and runs once it has been rewritten."""
+    tai = t.tai("entitlements:\n  auto_activate: false\ngovernor:\n  boot_timeout: 1h\n").start()
+    tai.post(usage("spoiled"))
+    wait_for("it to wait", lambda: tai.totals()["signals"]["waiting"] == 1)
+    t.equal("exit", tai.stop(), 0)
+    t.equal("spoiled", pages.edit(os.path.join(tai.data, "tai.db"),
+                                  "UPDATE signals SET envelope = CAST('{}' AS BLOB) WHERE status = 0"), 1)
+    tai.port = tai.andon_port = 0
+    with tai:
+        govern(tai, "activate")
+        letter = deadletter_of(tai, "spoiled")
+        t.equal("it", (letter["class"], letter["reason"]), ("pipeline", "corrupt"))
+        end = give(tai, f"/v1/deadletters/{letter['id']}/requeue")
+        t.equal("as it is", (end["status"], end["reason"][:29]), ("rejected", "what is kept of the signal ca"))
+        t.equal("its bytes are there", tai.get(f"/v1/deadletters/{letter['id']}")[1]["signal"], usage("spoiled"))
+        end = give(tai, f"/v1/deadletters/{letter['id']}/requeue", {"signal": usage("spoiled", data=1)})
+        t.equal("rewritten", end["status"], "applied")
+        t.equal("it ran", ended(tai, "spoiled", "acme", "e")["status"], "executed")
+        whole(t, tai)
+
+
 def test_requeue(t):
     with t.tai() as tai:
         halted(t, tai, 3)

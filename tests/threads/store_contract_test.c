@@ -103,6 +103,9 @@ static void damage(void *ctx, enum store_damage what)
         [DAMAGE_CHAIN_ORDER] = "UPDATE chain_receipts SET ids = CAST(substr(ids, 9) || substr(ids, 1, 8) AS BLOB)",
         [DAMAGE_RECEIPT_HASH] = "UPDATE receipts SET hash = x'00'",
         [DAMAGE_LEASE_NUMBERS] = "UPDATE partitions SET taken = -1",
+        [DAMAGE_DEADLETTER_CLASS] = "UPDATE deadletters SET class = 99",
+        [DAMAGE_DEADLETTER_ROW] = "DELETE FROM signals WHERE status = 6",
+        [DAMAGE_COMMAND_KIND] = "UPDATE commands SET kind = 99",
     };
     execute(ctx, sql[what]);
 }
