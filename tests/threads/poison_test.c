@@ -162,9 +162,13 @@ static void test_leaves_while_parked(void)
     pipeline_init(&p);
     begin(&p);
     const char *here = entitlement_in(0), *there = entitlement_in(1);
+    const struct faulty_fault after_attempt = {FAULT_HOLD, .countdown = 1, .repeat = 1};
     SEND(&p, {.id = "a", .entitlement = here});
+    faulty_set(p.faulty, FAULTY_COMMIT, after_attempt);
+    while (faulty_held(p.faulty) < 1)
+        pipeline_turn(&p);
     SEND(&p, {.id = "q", .entitlement = there});
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 2, .repeat = 2});
+    faulty_set(p.faulty, FAULTY_COMMIT, after_attempt);
     while (faulty_held(p.faulty) < 2)
         pipeline_turn(&p);
     pipeline_restart(&p);
