@@ -28,13 +28,20 @@ static uint64_t queued(const struct world *world)
     return world->queue ? world->queue->ops->depth(world->queue) : 0; /* the only process is down: nobody knows */
 }
 
+/* A worker takes nothing more while there are too many of them, and so would not stop by itself. */
+static bool triage_has_room(const struct world *world)
+{
+    int64_t most = world->config.deadletters_max;
+    return most == 0 || number(world, "SELECT count(*) FROM deadletters") <= most / 2;
+}
+
 bool check_drained(const struct world *world)
 {
     if (world->step % 16 || !world->queue || queued(world) || database_queued(world->lab->database))
         return false;
     return number(world, "SELECT coalesce(sum(waiting + acting), 0) FROM partitions") == 0 &&
            number(world, "SELECT count(*) FROM commands WHERE status = 0") == 0 &&
-           number(world, "SELECT count(*) FROM outcomes") == 0;
+           number(world, "SELECT count(*) FROM outcomes") == 0 && triage_has_room(world);
 }
 
 void check_undrained(struct world *world)
