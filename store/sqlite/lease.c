@@ -201,10 +201,34 @@ static int read_lease(sqlite3_stmt *stmt, struct heartbeat *beat, struct lease *
     ret->acting = row_count(&row);
     ret->governors = row_count(&row);
     ret->outcomes_open = row_count(&row);
-    ret->missing = row_count(&row);
     ret->commands = row_int(&row, 0, 1);
     ret->claimed = beat->claimed[ret->partition];
     return row_check(&row, beat->request);
+}
+
+static struct lease *lease_of(struct store_lease *request, uint32_t partition)
+{
+    for (uint32_t i = 0; i < request->lease_count; i++)
+        if (request->leases[i].partition == partition)
+            return &request->leases[i];
+    return NULL;
+}
+
+static int count_missing(struct db_conn *conn, struct store_lease *request)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT partition, " MISSING_FRAMES " AS missing FROM " INTAKE_BOOTS
+                                       " GROUP BY partition HAVING missing > 0");
+    int rc;
+    while ((rc = db_step(stmt)) == 1) {
+        struct row row = row_of(stmt, NULL);
+        struct lease *lease = lease_of(request, (uint32_t)row_int(&row, 0, STORE_PARTITIONS_MAX - 1));
+        uint64_t missing = row_count(&row);
+        if ((rc = row_check(&row, &request->req)) < 0)
+            return rc;
+        if (lease)
+            lease->missing = missing;
+    }
+    return rc;
 }
 
 /* Those of the partitions held, by class; and all together. */
@@ -221,9 +245,9 @@ static int count_deadletters(struct db_conn *conn, struct store_lease *request)
         if ((rc = row_check(&row, &request->req)) < 0)
             return rc;
         request->deadletters += open;
-        for (uint32_t i = 0; i < request->lease_count; i++)
-            if (request->leases[i].partition == partition)
-                request->leases[i].deadletters[class] = open;
+        struct lease *lease = lease_of(request, partition);
+        if (lease)
+            lease->deadletters[class] = open;
     }
     return rc;
 }
@@ -249,8 +273,7 @@ int lease_run(struct db_conn *conn, struct op *op)
         "SELECT partition, epoch, batch, crashes, clock, next_line, taken, requeued, ended, duplicates, waiting,"
         " acting, governors, (SELECT coalesce(sum(n.next - 1 - coalesce(c.receipted, 0)), 0) FROM outcome_numbers n"
         " LEFT JOIN outcome_cursors c ON c.shard = n.shard AND c.partition = n.partition"
-        " WHERE n.partition = p.partition), (SELECT " MISSING_FRAMES " FROM " INTAKE_BOOTS
-        " WHERE b.partition = p.partition),"
+        " WHERE n.partition = p.partition),"
         " EXISTS(SELECT 1 FROM commands c WHERE c.partition = p.partition AND c.status = 0)"
         " FROM partitions p WHERE owner = ?1 AND partition < ?2"
         " AND " TERM("partition", "partition") ") ORDER BY partition");
@@ -263,6 +286,8 @@ int lease_run(struct db_conn *conn, struct op *op)
     request->leases = leases.items;
     request->lease_count = (uint32_t)leases.count;
     request->share = beat.share;
+    if (rc == 0)
+        rc = count_missing(conn, request);
     return rc < 0 ? rc : count_deadletters(conn, request);
 }
 
