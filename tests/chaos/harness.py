@@ -285,7 +285,9 @@ def hurt(service, rng, kinds):
     elif kind == "stall":
         service.stall(rng.uniform(0.01, 0.3))
     elif kind == "term":
-        service.stop(20)
+        code = service.stop(20)
+        if code:
+            raise RuntimeError(f"exit code {code} after SIGTERM:\n{service.log()}")
         service.restart()
     else:
         service.kill_supervisor(kind == "both")
@@ -405,10 +407,8 @@ class Trial:
         rng, self.history = random.Random(self.seed), checker.History()
         self.violations, self.faults, self.slowest = checker.Violations(self.show), {}, 0.0
         self.data = tempfile.mkdtemp(prefix="tai-chaos-")
-        path = os.path.join(self.data, "config.yaml")
-        with open(path, "w", encoding="utf-8") as out:
-            out.write(self.config)
-        self.service = Service(self.binary, data=self.data, config=path, env=self.env)
+        self.service = Service(self.binary, data=self.data, config=os.path.join(self.data, "config.yaml"), env=self.env)
+        self.configure("10s")
         try:
             self.hurt(rng)
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
@@ -417,12 +417,18 @@ class Trial:
         self.outcomes, self.checkpoints = self.history.outcomes(), len(self.history.checkpoints)
         return self
 
+    def configure(self, shutdown):
+        """For the next start. A short time to drain leaves frames for the start after it."""
+        with open(self.service.config, "w", encoding="utf-8") as out:
+            out.write(self.config + ("" if "shutdown:" in self.config else f"shutdown:\n  timeout: {shutdown}\n"))
+
     def hurt(self, rng):
         self.service.start()
         crew = Crew(self.service, self.history, self.load, self.seed)
         with crew:
             for _ in range(self.cycles):
                 time.sleep(rng.uniform(*self.between))
+                self.configure(rng.choice(("10s", "1s", "100ms")))
                 kind, took = hurt(self.service, rng, self.kinds)
                 self.faults[kind] = self.faults.get(kind, 0) + 1
                 self.slowest = max(self.slowest, took)
