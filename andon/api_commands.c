@@ -1,6 +1,7 @@
 /* Commands to governors, and what became of a command. A command is a row that the partition's owner takes; 202 says
  * that the row is durable. Its id is the client's, so that a repeat is harmless, or a new UUIDv7. */
 #include "andon/api_triage.h"
+#include "common/charset.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -152,22 +153,10 @@ void api_command_submit(struct api_call *call)
 /* --- governors ---------------------------------------------------------------------------------------------------- */
 
 /* The rules of ids, because activate makes a governor of them. */
-static bool made_of(struct span text, const char *more)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && (c == '\0' || !strchr(more, c)))
-            return false;
-    }
-    return true;
-}
-
-static const char tenant_more[] = "._-", id_more[] = "._-:@/+=~";
-
 static bool good_names(struct http_request *req, struct span tenant, struct span entitlement)
 {
-    bool good = tenant.ptr[0] != '_' && made_of(tenant, tenant_more) && made_of(entitlement, id_more);
+    bool good = tenant.ptr[0] != '_' && charset_made_of(tenant, API_TENANT_MAX, CHARSET_NAME) &&
+                charset_made_of(entitlement, API_ID_MAX, CHARSET_ID);
     if (!good)
         http_problem(req, 400, NULL,
                      "a tenant is 1 to %d characters of A-Z a-z 0-9 . _ - (the first not _), an "
@@ -178,7 +167,7 @@ static bool good_names(struct http_request *req, struct span tenant, struct span
 
 static bool good_sku(struct api_call *call, struct span sku)
 {
-    if (made_of(sku, id_more))
+    if (sku.len == 0 || charset_made_of(sku, API_ID_MAX, CHARSET_ID))
         return true;
     http_problem(call->req, 400, NULL, "\"sku_id\" must be 1 to %d characters of A-Z a-z 0-9 . _ - : @ / + = ~",
                  API_ID_MAX);
@@ -237,7 +226,7 @@ static bool read_governor_command(struct api_call *call, enum command_kind kind)
         return false;
     command->tenant_id = api_triage_keep(call, tenant);
     command->entitlement_id = api_triage_keep(call, entitlement);
-    command->partition = partition_of(tenant, entitlement, (uint32_t)call->api->options.config->partitions);
+    command->partition = hash_bucket(tenant, entitlement, (uint32_t)call->api->options.config->partitions);
     if (kind == COMMAND_ACTIVATE)
         return activation_args(call, reason);
     command->args = api_command_args(call, reason, NULL);

@@ -156,6 +156,11 @@ uint64_t hash_pair(struct span first, struct span second)
     return hash ^ hash >> 33;
 }
 
+uint32_t hash_bucket(struct span first, struct span second, uint32_t count)
+{
+    return (uint32_t)(hash_pair(first, second) % count);
+}
+
 static uint64_t fold(uint64_t a, uint64_t b)
 {
     unsigned __int128 product = (unsigned __int128)a * b;

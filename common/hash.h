@@ -39,6 +39,9 @@ long base64_decode(struct span text, uint8_t *ret, size_t cap);
  * are chosen by it. */
 uint64_t hash_pair(struct span first, struct span second);
 
+/* hash_pair mod count: a governor's partition, a tenant's shard. */
+uint32_t hash_bucket(struct span first, struct span second, uint32_t count);
+
 /* A fast 64-bit hash for tables in memory; it may change with any release. seed: random where others choose the data.
  */
 uint64_t hash_quick(struct span data, uint64_t seed);

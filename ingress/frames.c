@@ -85,7 +85,7 @@ static void publish(struct ingress *ingress, uint32_t partition)
 void frames_add(struct ingress *ingress, const struct signal *signal, struct post *post, size_t index)
 {
     struct frames *frames = &ingress->frames;
-    uint32_t partition = frame_partition(signal->tenant_id, signal->entitlement_id, frames->partitions);
+    uint32_t partition = hash_bucket(signal->tenant_id, signal->entitlement_id, frames->partitions);
     struct lane *lane = &frames->lanes[partition];
     size_t size = frame_signal_size(signal);
     if (lane->count == FRAME_SIGNALS_MAX || (lane->count > 0 && lane->bytes + size > FRAME_BYTES_MAX - HEADER_ROOM)) {

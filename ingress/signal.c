@@ -3,15 +3,12 @@
  * and the rule. Runs on the ingress loop, in tests and in the fuzzer. */
 #include "ingress/signal.h"
 
+#include "common/charset.h"
 #include "common/suggest.h"
 
 #include <errno.h>
 
 enum {
-    ID_CHAR = 1,     /* A-Z a-z 0-9 . _ : @ / + = ~ - */
-    TENANT_CHAR = 2, /* A-Z a-z 0-9 . _ - */
-    TYPE_CHAR = 4,   /* a-z 0-9 . _ - */
-    URI_CHAR = 8,    /* RFC 3986 without % */
     ID_MAX = 128,
     TENANT_MAX = 64,
     TYPE_MAX = 128,
@@ -20,56 +17,12 @@ enum {
     UUID_RANDOM = 10,
 };
 
-#define ALL   (ID_CHAR | TENANT_CHAR | TYPE_CHAR | URI_CHAR)
-#define UPPER (ID_CHAR | TENANT_CHAR | URI_CHAR)
-
-static const uint8_t char_classes[256] = {
-    ['a' ... 'z'] = ALL,
-    ['0' ... '9'] = ALL,
-    ['.'] = ALL,
-    ['_'] = ALL,
-    ['-'] = ALL,
-    ['A' ... 'Z'] = UPPER,
-    [':'] = ID_CHAR | URI_CHAR,
-    ['@'] = ID_CHAR | URI_CHAR,
-    ['/'] = ID_CHAR | URI_CHAR,
-    ['+'] = ID_CHAR | URI_CHAR,
-    ['='] = ID_CHAR | URI_CHAR,
-    ['~'] = ID_CHAR | URI_CHAR,
-    ['?'] = URI_CHAR,
-    ['#'] = URI_CHAR,
-    ['['] = URI_CHAR,
-    [']'] = URI_CHAR,
-    ['!'] = URI_CHAR,
-    ['$'] = URI_CHAR,
-    ['&'] = URI_CHAR,
-    ['\''] = URI_CHAR,
-    ['('] = URI_CHAR,
-    [')'] = URI_CHAR,
-    ['*'] = URI_CHAR,
-    [','] = URI_CHAR,
-    [';'] = URI_CHAR,
-};
-
-#undef ALL
-#undef UPPER
-
 /* One signal being read. */
 struct reading {
     const struct signal_reader *reader;
     const struct json_doc *doc;
     struct signal *signal;
 };
-
-static bool text_is(struct span text, size_t max, uint8_t class)
-{
-    if (text.len == 0 || text.len > max)
-        return false;
-    uint8_t common = class;
-    for (size_t i = 0; i < text.len; i++)
-        common &= char_classes[(unsigned char)text.ptr[i]];
-    return common != 0;
-}
 
 /* The contents of a string, in the body or, if it was escaped, in the arena; ptr NULL if it is none, or escaped and
  * longer than any field may be. */
@@ -85,36 +38,36 @@ static struct span string_of(const struct reading *r, const struct json_node *va
 }
 
 static bool take_name(const struct reading *r, const struct json_node *value, struct span *ret, size_t max,
-                      uint8_t class)
+                      enum charset set)
 {
     *ret = string_of(r, value);
-    return text_is(*ret, max, class);
+    return charset_made_of(*ret, max, set);
 }
 
 static bool take_id(struct reading *r, const struct json_node *value)
 {
-    return take_name(r, value, &r->signal->id, ID_MAX, ID_CHAR);
+    return take_name(r, value, &r->signal->id, ID_MAX, CHARSET_ID);
 }
 
 static bool take_entitlement(struct reading *r, const struct json_node *value)
 {
-    return take_name(r, value, &r->signal->entitlement_id, ID_MAX, ID_CHAR);
+    return take_name(r, value, &r->signal->entitlement_id, ID_MAX, CHARSET_ID);
 }
 
 static bool take_sku(struct reading *r, const struct json_node *value)
 {
-    return take_name(r, value, &r->signal->sku_id, ID_MAX, ID_CHAR);
+    return take_name(r, value, &r->signal->sku_id, ID_MAX, CHARSET_ID);
 }
 
 static bool take_tenant(struct reading *r, const struct json_node *value)
 {
     struct span *tenant = &r->signal->tenant_id;
-    return take_name(r, value, tenant, TENANT_MAX, TENANT_CHAR) && tenant->ptr && tenant->ptr[0] != '_';
+    return take_name(r, value, tenant, TENANT_MAX, CHARSET_NAME) && tenant->ptr && tenant->ptr[0] != '_';
 }
 
 static bool take_type(struct reading *r, const struct json_node *value)
 {
-    return take_name(r, value, &r->signal->type, TYPE_MAX, TYPE_CHAR);
+    return take_name(r, value, &r->signal->type, TYPE_MAX, CHARSET_LOWER);
 }
 
 static bool is_hex(char c)
@@ -136,7 +89,7 @@ static bool is_uri_reference(struct span text)
             if (text.len - i < 3 || !is_hex(text.ptr[i + 1]) || !is_hex(text.ptr[i + 2]))
                 return false;
             i += 2;
-        } else if (!(char_classes[(unsigned char)c] & URI_CHAR) || (c == '#' && fragment)) {
+        } else if (!(charset_table[(unsigned char)c] & CHARSET_URI) || (c == '#' && fragment)) {
             return false;
         }
         fragment |= c == '#';

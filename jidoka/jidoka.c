@@ -82,8 +82,8 @@ static void on_action_ended(void *ctx, void *token, bool succeeded, bool again, 
 {
     struct jidoka *jidoka = ctx;
     struct governor_entry *entry = token;
-    struct partition *p = &jidoka->partitions[frame_partition(governor_tenant(entry), governor_entitlement(entry),
-                                                              (uint32_t)jidoka->config->partitions)];
+    struct partition *p = &jidoka->partitions[hash_bucket(governor_tenant(entry), governor_entitlement(entry),
+                                                          (uint32_t)jidoka->config->partitions)];
     struct action_result *result = xcalloc(1, sizeof(*result));
     *result = (struct action_result){.governor = entry, .succeeded = succeeded, .again = again};
     memcpy(result->action_id, entry->record.pending->action_id, sizeof(result->action_id));

@@ -3,6 +3,8 @@
  * within the caps. */
 #include "jidoka/worker.h"
 
+#include "common/charset.h"
+
 static struct signal_change *insert_row(struct batch *batch, const struct signal *signal, bool conflict)
 {
     struct signal_change *change = batch_signal(batch, true);
@@ -116,7 +118,7 @@ void governor_read_activation(struct jidoka *jidoka, struct governor_input *inpu
             input->quota_period = (enum quota_period)i;
         }
     struct span sku_id = sku && !sku->escaped ? json_text(doc, sku, &jidoka->scratch) : (struct span){0};
-    if (frame_id_valid(sku_id))
+    if (charset_made_of(sku_id, FRAME_ID_MAX, CHARSET_ID))
         input->sku_id = sku_id;
 }
 

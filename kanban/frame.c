@@ -183,20 +183,3 @@ void frame_encode(const struct frame_header *header, const struct signal *signal
         at = PUT(put_span(put_envelope(at, &signals[i]), signals[i].bytes), "\n");
     out->len += (size_t)(at - start);
 }
-
-bool frame_id_valid(struct span id)
-{
-    static const char others[] = "._:@/+=~-";
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.ptr[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && !memchr(others, c, sizeof(others) - 1))
-            return false;
-    }
-    return id.len > 0 && id.len <= FRAME_ID_MAX;
-}
-
-uint32_t frame_partition(struct span tenant_id, struct span entitlement_id, uint32_t partitions)
-{
-    return (uint32_t)(hash_pair(tenant_id, entitlement_id) % partitions);
-}

@@ -84,10 +84,4 @@ must_check int frame_decode(char *take_bytes, size_t len, struct frame **ret, st
 must_check int frame_parse(char *bytes, size_t len, struct frame **ret, struct error *err);
 void frame_free(struct frame *frame);
 
-/* 1–128 of `A-Z a-z 0-9 . _ : @ / + = ~ -`: the rule of id, entitlement_id and sku_id. */
-bool frame_id_valid(struct span id);
-
-/* hash(tenant_id, entitlement_id) mod partitions. */
-uint32_t frame_partition(struct span tenant_id, struct span entitlement_id, uint32_t partitions);
-
 #endif

@@ -137,16 +137,11 @@ void governor_record_copy(struct governor_record *ret, const struct governor_rec
     ret->policy_state = record->policy_state ? xstrdup(record->policy_state) : NULL;
 }
 
-uint32_t partition_of(struct span tenant_id, struct span entitlement_id, uint32_t partitions)
-{
-    return (uint32_t)(hash_pair(tenant_id, entitlement_id) % partitions);
-}
-
 uint32_t shard_of(struct span tenant_id, uint32_t shards)
 {
     if (shards <= 1 || tenant_id.len == 0 || span_eq(tenant_id, SPAN("_system")))
         return 0;
-    return shards == 1 ? 0 : (uint32_t)(hash_pair(tenant_id, SPAN("")) % shards);
+    return hash_bucket(tenant_id, SPAN(""), shards);
 }
 
 static char *put_number(char *at, uint64_t value)

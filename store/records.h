@@ -173,8 +173,6 @@ struct receipt {
 
 /* shard = hash(tenant_id) mod shards; _system is shard 0's. */
 uint32_t shard_of(struct span tenant_id, uint32_t shards);
-/* partition = hash(tenant_id, entitlement_id) mod partitions. */
-uint32_t partition_of(struct span tenant_id, struct span entitlement_id, uint32_t partitions);
 /* receipt_id: UUIDv5 of "partition/shard/number" (decimal) in the namespace 7d6b3c9e-5f0a-4c1e-9b1d-2e8f4a6c0d35. */
 void receipt_id_of(struct hasher *hasher, uint32_t partition, uint32_t shard, uint64_t number, char ret[UUID_TEXT + 1]);
 

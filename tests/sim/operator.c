@@ -74,7 +74,7 @@ static struct ordered *order_new(struct world *world, enum command_kind kind, st
                                       .args = SPAN("{\"reason\":\"simulated\"}"),
                                       .operator= SPAN("sim"),
                                       .created_at_ms = world->time.wall_us / 1000};
-    order->command.partition = frame_partition(tenant_id, entitlement_id, (uint32_t)world->config.partitions);
+    order->command.partition = hash_bucket(tenant_id, entitlement_id, (uint32_t)world->config.partitions);
     return order;
 }
 

@@ -80,7 +80,7 @@ static struct sent *new_signal(struct world *world, const char *tenant, const ch
                             .severity = (enum severity)random_below(random, 3),
                             .may_event = !random_chance(random, 100)};
     workload_body(world, &signal, event, tenant);
-    uint32_t partition = frame_partition(signal.tenant_id, signal.entitlement_id, (uint32_t)world->config.partitions);
+    uint32_t partition = hash_bucket(signal.tenant_id, signal.entitlement_id, (uint32_t)world->config.partitions);
     struct sent *sent = history_add(&world->history, &signal, event, partition);
     if (world->has_killer && !world->killer && random_chance(random, 50))
         world->killer = sent;

@@ -58,7 +58,7 @@ void pipeline_send(struct pipeline *p, const struct send *signals, size_t count)
     for (size_t i = 0; i < count; i++) {
         made[i] = make_signal(p, &signals[i]);
         pipeline_sent(p, &made[i]);
-        uint32_t partition = frame_partition(made[i].tenant_id, made[i].entitlement_id, (uint32_t)p->config.partitions);
+        uint32_t partition = hash_bucket(made[i].tenant_id, made[i].entitlement_id, (uint32_t)p->config.partitions);
         if (i > first && (partition != last_partition || i - first == FRAME_SIGNALS_MAX)) {
             publish(p, last_partition, &made[first], (uint32_t)(i - first));
             first = i;

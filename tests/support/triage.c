@@ -87,7 +87,7 @@ int triage_add(struct pipeline *p, const struct give *give, const char **ret_id)
     command->entitlement_id = or_default(give->entitlement, "ent");
     command->operator= or_default(give->operator, "tester");
     command->args = or_default(give->args, "{}");
-    command->partition = partition_of(command->tenant_id, command->entitlement_id, (uint32_t)p->config.partitions);
+    command->partition = hash_bucket(command->tenant_id, command->entitlement_id, (uint32_t)p->config.partitions);
     command->created_at_ms = p->clock.wall_ms;
     if (give->deadletter)
         snprintf(command->deadletter_id, sizeof(command->deadletter_id), "%s", give->deadletter);

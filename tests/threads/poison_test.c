@@ -40,7 +40,7 @@ static const char *entitlement_in(uint32_t partition)
 {
     static const char *const names[] = {"ent", "other", "third", "fourth", "fifth"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (frame_partition(SPAN("acme"), span_of(names[i]), PARTITIONS) == partition)
+        if (hash_bucket(SPAN("acme"), span_of(names[i]), PARTITIONS) == partition)
             return names[i];
     return NULL;
 }

@@ -170,7 +170,7 @@ static void test_refused(void)
     pipeline_init(&p);
     halted(&p);
     SEND(&p, {.id = "s1", .data = "1"}, {.id = "first", .data = "2"});
-    pipeline_send_raw(&p, frame_partition(SPAN("acme"), SPAN("ent"), PIPELINE_PARTITIONS), SPAN("no frame"));
+    pipeline_send_raw(&p, hash_bucket(SPAN("acme"), SPAN("ent"), PIPELINE_PARTITIONS), SPAN("no frame"));
     pipeline_settle(&p);
     const char *conflict = triage_find(&p, "ent", "first");
     CHECK_TEXT(GIVE(&p, .kind = COMMAND_REQUEUE, .deadletter = conflict),

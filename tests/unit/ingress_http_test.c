@@ -18,7 +18,7 @@ Test(http, one_signal)
     cr_assert_eq(rig.gate->count, 1);
     const struct frame *frame = rig.gate->frames[0].frame;
     cr_assert_eq(frame->header.count, 1);
-    cr_assert_eq(frame->header.partition, frame_partition(SPAN("acme"), SPAN("sku-1"), 16));
+    cr_assert_eq(frame->header.partition, hash_bucket(SPAN("acme"), SPAN("sku-1"), 16));
     cr_assert(span_is(frame->signals[0].bytes, SIGNAL("sig/1+2")));
     cr_assert(span_is(frame->signals[0].source, "unsigned"));
     cr_assert(frame->signals[0].may_event);

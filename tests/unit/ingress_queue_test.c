@@ -397,7 +397,7 @@ Test(queue, memory_backend)
                                             .log = &rig.log,
                                             .metrics = rig.metrics};
     cr_assert_eq(kanban_open(&options, &reader.kanban, NULL), 0);
-    cr_assert_eq(kanban_subscribe(reader.kanban, frame_partition(SPAN("t"), SPAN("k"), 16)), 0);
+    cr_assert_eq(kanban_subscribe(reader.kanban, hash_bucket(SPAN("t"), SPAN("k"), 16)), 0);
     cr_assert_eq(ingress_new(&ingress, &rig.ingress, NULL), 0);
     post_many(&rig, 300, 1);
     struct reply reply = rig_post(&rig, json_type, SIGNAL("a"));
