@@ -69,14 +69,12 @@ bool api_call_failed(struct api_call *call, const struct store_request *request,
     return true;
 }
 
-/* --- the rest of the routes ----------------------------------------------------------------------------------------
+/* --- the process itself --------------------------------------------------------------------------------------------
  */
 
-static void get_index(void *ctx, struct http_request *req)
+void api_index(void *ctx, struct http_request *req)
 {
     (void)ctx;
-    if (!api_admit(req, api_no_params))
-        return;
     http_reply(
         req, 200, "application/json",
         SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
@@ -89,63 +87,30 @@ static void get_index(void *ctx, struct http_request *req)
              "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
 }
 
-static void get_livez(void *ctx, struct http_request *req)
+void api_livez(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
     health_livez(api->health, req);
 }
 
-static void get_readyz(void *ctx, struct http_request *req)
+void api_readyz(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
     health_readyz(api->health, req);
 }
 
-static void get_health(void *ctx, struct http_request *req)
+void api_health(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    if (api_admit(req, api_no_params))
-        health_health(api->health, req);
+    health_health(api->health, req);
 }
 
-static void get_metrics(void *ctx, struct http_request *req)
+void api_metrics(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    if (!api_admit(req, api_no_params))
-        return;
     http_metrics_refresh(api->http_metrics, http_server_stats(api->server));
     health_metrics(api->health, req);
 }
-
-static const struct http_route routes[] = {
-    {"GET", "/", get_index},
-    {"GET", "/v1/signals/{id}", api_signal_get},
-    {"GET", "/v1/receipts", api_receipt_list},
-    {"GET", "/v1/receipts/{id}", api_receipt_get},
-    {"GET", "/v1/governors", api_governor_list},
-    {"GET", "/v1/governors/{tenant}/{entitlement}", api_governor_get},
-    {"POST", "/v1/governors/{tenant}/{entitlement}/halt", api_governor_halt},
-    {"POST", "/v1/governors/{tenant}/{entitlement}/resume", api_governor_resume},
-    {"POST", "/v1/governors/{tenant}/{entitlement}/activate", api_governor_activate},
-    {"POST", "/v1/governors/{tenant}/{entitlement}/reset-quota", api_governor_reset_quota},
-    {"GET", "/v1/deadletters", api_deadletter_list},
-    {"POST", "/v1/deadletters/bulk", api_deadletter_bulk},
-    {"GET", "/v1/deadletters/{id}", api_deadletter_get},
-    {"POST", "/v1/deadletters/{id}/requeue", api_deadletter_requeue},
-    {"POST", "/v1/deadletters/{id}/discard", api_deadletter_discard},
-    {"GET", "/v1/commands/{id}", api_command_get},
-    {"GET", "/v1/backup", api_backup_get},
-    {"POST", "/v1/backup", api_backup_start},
-    {"GET", "/v1/status", api_status},
-    {"GET", "/checkpoint", api_checkpoint},
-    {"GET", "/v1/ledger/vkey", api_vkey},
-    {"GET", "/.well-known/jwks.json", api_jwks},
-    {"GET", "/livez", get_livez},
-    {"GET", "/readyz", get_readyz},
-    {"GET", "/health", get_health},
-    {"GET", "/metrics", get_metrics},
-    {NULL},
-};
 
 static enum health_status check_ledger(void *ctx, int64_t *ret_value, const char **ret_output)
 {
@@ -178,6 +143,31 @@ static enum health_status check_integrity(void *ctx, int64_t *ret_value, const c
     return HEALTH_FAIL;
 }
 
+/* --- the listener ---------------------------------------------------------------------------------------------------
+ */
+
+const struct api_route *api_route(const struct api *api, const struct http_request *req)
+{
+    return &api_routes[http_route_of(req) - api->routes];
+}
+
+static void enter(void *ctx, struct http_request *req)
+{
+    const struct api_route *route = api_route(ctx, req);
+    if (route->roles & API_PROBE || api_admit(req, route))
+        route->handler(ctx, req);
+}
+
+static void add_routes(struct api *api)
+{
+    size_t count = 0;
+    while (api_routes[count].method)
+        count++;
+    api->routes = xcalloc(count + 1, sizeof(*api->routes));
+    for (size_t i = 0; i < count; i++)
+        api->routes[i] = (struct http_route){api_routes[i].method, api_routes[i].path, enter};
+}
+
 static void observe(void *ctx, const struct http_route *route, int status, int64_t duration_us)
 {
     struct api *api = ctx;
@@ -189,6 +179,7 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     struct api *api = xcalloc(1, sizeof(*api));
     api->options = *options;
     api->hasher = hasher_new();
+    add_routes(api);
     json_init(&api->doc);
     buf_init(&api->scratch, API_SCRATCH_MAX);
     api->health = health_new(options->metrics->registry, TAI_VERSION);
@@ -198,12 +189,12 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     const struct health_check integrity = {.name = "store:corruptions", .check = check_integrity, .ctx = api};
     health_add(api->health, &lag);
     health_add(api->health, &integrity);
-    api->http_metrics = http_metrics_new(options->metrics->registry, "andon", routes);
+    api->http_metrics = http_metrics_new(options->metrics->registry, "andon", api->routes);
     struct http_options http = {.base = options->base,
                                 .address = options->config->listen.host,
                                 .port = options->config->listen.port,
                                 .limits = http_limits_default,
-                                .routes = routes,
+                                .routes = api->routes,
                                 .ctx = api,
                                 .observer = observe,
                                 .clock = options->clock,
@@ -249,5 +240,6 @@ void api_free(struct api *api)
     hasher_free(api->hasher);
     json_done(&api->doc);
     buf_done(&api->scratch);
+    free(api->routes);
     free(api);
 }

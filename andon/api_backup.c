@@ -44,7 +44,7 @@ static bool supported(const struct api *api, struct http_request *req)
 void api_backup_get(void *ctx, struct http_request *req)
 {
     const struct api *api = ctx;
-    if (api_admit(req, api_no_params) && supported(api, req))
+    if (supported(api, req))
         reply_status(api, req, 200);
 }
 
@@ -95,11 +95,10 @@ static int status_of(int code)
 
 void api_backup_start(void *ctx, struct http_request *req)
 {
-    static const char *const fields[] = {"directory", NULL};
     struct api *api = ctx;
     struct error err = {0};
     const char *directory;
-    if (!api_body_open(api, req, fields) || !supported(api, req) || !read_directory(api, req, &directory))
+    if (!api_body_open(api, req) || !supported(api, req) || !read_directory(api, req, &directory))
         return;
     int r = api->options.backup->start(api->options.backup->ctx, directory, &err);
     if (r) {

@@ -54,12 +54,10 @@ static bool fields_known(struct http_request *req, const struct json_doc *doc, c
     return true;
 }
 
-bool api_body_open(struct api *api, struct http_request *req, const char *const *fields)
+bool api_body_open(struct api *api, struct http_request *req)
 {
     struct error err;
     struct span body = http_body(req);
-    if (!api_admit(req, api_no_params))
-        return false;
     if (body.len && !is_json(http_header(req, "Content-Type"))) {
         http_problem(req, 415, NULL, "the body must be sent as Content-Type: application/json");
         return false;
@@ -72,7 +70,7 @@ bool api_body_open(struct api *api, struct http_request *req, const char *const 
         http_problem(req, 400, NULL, "the body must be a JSON object, or empty");
         return false;
     }
-    return fields_known(req, &api->doc, &api->doc.nodes[0], "", fields);
+    return fields_known(req, &api->doc, &api->doc.nodes[0], "", api_route(api, req)->fields);
 }
 
 bool api_body_fields(struct api_call *call, const struct json_node *object, const char *what, const char *const *fields)

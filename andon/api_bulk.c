@@ -185,9 +185,8 @@ static bool too_fast(struct api_call *call)
 
 void api_deadletter_bulk(void *ctx, struct http_request *req)
 {
-    static const char *const fields[] = {"action", "filter", "dry_run", "limit", "reason", "after", NULL};
     struct api *api = ctx;
-    if (!api_body_open(api, req, fields))
+    if (!api_body_open(api, req))
         return;
     struct api_call *call = api_triage_new(api, req);
     struct store_deadletters *list = &call->triage->list;

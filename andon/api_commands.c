@@ -235,9 +235,7 @@ static bool read_governor_command(struct api_call *call, enum command_kind kind)
 
 static void govern(struct api *api, struct http_request *req, enum command_kind kind)
 {
-    static const char *const plain[] = {"command_id", "reason", NULL};
-    static const char *const activation[] = {"command_id", "reason", "quota_limit", "quota_period", "sku_id", NULL};
-    if (!api_body_open(api, req, kind == COMMAND_ACTIVATE ? activation : plain))
+    if (!api_body_open(api, req))
         return;
     struct api_call *call = api_triage_new(api, req);
     if (read_governor_command(call, kind))
@@ -301,7 +299,7 @@ void api_command_get(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
     struct span id;
-    if (!api_admit(req, api_no_params) || !api_path_text(req, "id", COMMAND_ID_MAX, &id))
+    if (!api_path_text(req, "id", COMMAND_ID_MAX, &id))
         return;
     struct api_call *call = api_triage_new(api, req);
     struct store_command *command = &call->triage->command;

@@ -155,11 +155,7 @@ static bool read_list(struct api_call *call, struct store_deadletters *list)
 
 void api_deadletter_list(void *ctx, struct http_request *req)
 {
-    static const char *const allowed[] = {"class",  "reason", "tenant_id", "entitlement_id",
-                                          "before", "limit",  "after",     NULL};
     struct api *api = ctx;
-    if (!api_admit(req, allowed))
-        return;
     struct api_call *call = api_triage_new(api, req);
     struct store_deadletters *list = &call->triage->list;
     list->req.done = on_list;
@@ -255,8 +251,7 @@ static void look_up(struct api_call *call, store_done *done)
 
 void api_deadletter_get(void *ctx, struct http_request *req)
 {
-    if (api_admit(req, api_no_params))
-        look_up(api_triage_new(ctx, req), on_one);
+    look_up(api_triage_new(ctx, req), on_one);
 }
 
 /* --- requeue and discard ------------------------------------------------------------------------------------------ */
@@ -344,9 +339,7 @@ static bool read_resolution(struct api_call *call, enum command_kind kind)
 
 static void resolve(struct api *api, struct http_request *req, enum command_kind kind)
 {
-    static const char *const requeue[] = {"command_id", "reason", "signal", NULL};
-    static const char *const discard[] = {"command_id", "reason", NULL};
-    if (!api_body_open(api, req, kind == COMMAND_REQUEUE ? requeue : discard))
+    if (!api_body_open(api, req))
         return;
     struct api_call *call = api_triage_new(api, req);
     if (read_resolution(call, kind))

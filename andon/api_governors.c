@@ -150,12 +150,11 @@ static bool read_cursor(struct api_call *call)
 
 void api_governor_list(void *ctx, struct http_request *req)
 {
-    static const char *const allowed[] = {"tenant_id", "state", "limit", "after", NULL};
     struct api *api = ctx;
     struct span tenant_id, state_name;
     int state;
     uint32_t limit;
-    if (!api_admit(req, allowed) || !api_param_text(req, "tenant_id", false, API_TENANT_MAX, &tenant_id) ||
+    if (!api_param_text(req, "tenant_id", false, API_TENANT_MAX, &tenant_id) ||
         !api_param_text(req, "state", false, API_TENANT_MAX, &state_name) || !parse_state(req, state_name, &state) ||
         !api_param_limit(req, &limit))
         return;
@@ -190,7 +189,7 @@ void api_governor_get(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
     struct span tenant_id, entitlement_id;
-    if (!api_admit(req, api_no_params) || !api_path_text(req, "tenant", API_TENANT_MAX, &tenant_id) ||
+    if (!api_path_text(req, "tenant", API_TENANT_MAX, &tenant_id) ||
         !api_path_text(req, "entitlement", API_ID_MAX, &entitlement_id))
         return;
     struct api_call *call = api_call_new(api, req, on_governor);

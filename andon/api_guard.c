@@ -6,8 +6,6 @@
 #include <arpa/inet.h>
 #include <strings.h>
 
-const char *const api_no_params[] = {NULL};
-
 /* "host", "host:port", "[v6]:port": the host without brackets. */
 static bool split_authority(struct span authority, char ret[64])
 {
@@ -111,8 +109,8 @@ static bool params_known(struct http_request *req, const char *const *allowed)
     return true;
 }
 
-bool api_admit(struct http_request *req, const char *const *allowed)
+bool api_admit(struct http_request *req, const struct api_route *route)
 {
     http_add_header(req, "Cache-Control", SPAN("no-store"));
-    return from_here(req) && params_known(req, allowed);
+    return from_here(req) && params_known(req, route->params);
 }

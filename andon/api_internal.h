@@ -4,6 +4,7 @@
 #define TAI_ANDON_API_INTERNAL_H
 
 #include "andon/api.h"
+#include "andon/api_routes.h"
 #include "common/http.h"
 #include "common/json.h"
 #include "kaizen/health.h"
@@ -22,6 +23,7 @@ enum {
 struct api {
     struct api_options options;
     struct http_server *server;
+    struct http_route *routes; /* of api_routes, row by row */
     struct http_metrics *http_metrics;
     struct health *health;
     struct hasher *hasher;
@@ -56,10 +58,11 @@ struct api_call {
     uint32_t query; /* receipts, governors: what a cursor belongs to */
 };
 
-/* Whether the request comes from here (api_guard.c) and carries only parameters of allowed (ended by NULL), once each;
- * otherwise it has been answered. */
-bool api_admit(struct http_request *req, const char *const *allowed);
-extern const char *const api_no_params[];
+/* The row of the request's endpoint. */
+const struct api_route *api_route(const struct api *api, const struct http_request *req);
+/* Whether the request comes from here (api_guard.c) and carries only parameters of the route, once each; otherwise it
+ * has been answered. Handlers run after it. */
+bool api_admit(struct http_request *req, const struct api_route *route);
 
 /* Parameters (api_param.c). Absent: len 0. false: answered 400, naming the parameter. */
 bool api_param_text(struct http_request *req, const char *name, bool required, size_t max, struct span *ret);
@@ -93,9 +96,10 @@ void api_add_governor(struct buf *out, const struct governor_item *item);
 /* `"name":number`; with a comma where one is due. */
 void api_add_i64(struct buf *out, const char *name, int64_t value);
 
-http_handler api_signal_get, api_receipt_list, api_receipt_get, api_governor_list, api_governor_get, api_status,
-    api_checkpoint, api_vkey, api_jwks, api_deadletter_list, api_deadletter_get, api_deadletter_requeue,
-    api_deadletter_discard, api_deadletter_bulk, api_governor_halt, api_governor_resume, api_governor_activate,
-    api_governor_reset_quota, api_command_get, api_backup_get, api_backup_start;
+http_handler api_index, api_livez, api_readyz, api_health, api_metrics, api_signal_get, api_receipt_list,
+    api_receipt_get, api_governor_list, api_governor_get, api_status, api_checkpoint, api_vkey, api_jwks,
+    api_deadletter_list, api_deadletter_get, api_deadletter_requeue, api_deadletter_discard, api_deadletter_bulk,
+    api_governor_halt, api_governor_resume, api_governor_activate, api_governor_reset_quota, api_command_get,
+    api_backup_get, api_backup_start;
 
 #endif

@@ -5,11 +5,10 @@
 
 void api_checkpoint(void *ctx, struct http_request *req)
 {
-    static const char *const allowed[] = {"shard", NULL};
     struct api *api = ctx;
     bool given;
     uint32_t number;
-    if (!api_admit(req, allowed) || !api_param_shard(req, api, &given, &number))
+    if (!api_param_shard(req, api, &given, &number))
         return;
     const struct shard *shard = tail_shard(api->options.tail, number);
     if (shard->note.len)
@@ -24,8 +23,6 @@ void api_checkpoint(void *ctx, struct http_request *req)
 void api_vkey(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    if (!api_admit(req, api_no_params))
-        return;
     struct buf out;
     buf_init(&out, API_BODY_MAX);
     buf_addf(&out, "%s\n", note_key_vkey(api->options.key));
@@ -43,8 +40,6 @@ static void base64url(const uint8_t *data, size_t len, char *ret)
 void api_jwks(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    if (!api_admit(req, api_no_params))
-        return;
     uint8_t public_key[ED25519_PUBLIC];
     char x[4 * ((ED25519_PUBLIC + 2) / 3) + 1], kid[2 * NOTE_KEY_ID];
     note_key_public(api->options.key, public_key);
@@ -154,8 +149,6 @@ static void on_totals(struct store_request *request, int status)
 void api_status(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    if (!api_admit(req, api_no_params))
-        return;
     struct api_call *call = api_call_new(api, req, on_totals);
     store_totals(api->options.store, &call->totals);
 }

@@ -139,10 +139,9 @@ static void on_signal(struct store_request *request, int status)
 
 void api_signal_get(void *ctx, struct http_request *req)
 {
-    static const char *const allowed[] = {"tenant_id", "entitlement_id", NULL};
     struct api *api = ctx;
     struct span id, tenant_id, entitlement_id;
-    if (!api_admit(req, allowed) || !api_path_text(req, "id", API_ID_MAX, &id) ||
+    if (!api_path_text(req, "id", API_ID_MAX, &id) ||
         !api_param_text(req, "tenant_id", true, API_TENANT_MAX, &tenant_id) ||
         !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement_id))
         return;

@@ -33,9 +33,9 @@ struct span api_triage_keep(struct api_call *call, struct span text);
 /* --- bodies (api_body.c) -------------------------------------------------------------------------------------------
  */
 
-/* A POST: admitted, its body empty or a JSON object with no other members than fields (ended by NULL); otherwise it has
- * been answered. The body is api->doc until the handler returns. */
-bool api_body_open(struct api *api, struct http_request *req, const char *const *fields);
+/* Whether the body is empty or a JSON object with no other members than the route's fields; otherwise it has been
+ * answered. The body is api->doc until the handler returns. */
+bool api_body_open(struct api *api, struct http_request *req);
 /* A member of the body, or NULL if it is absent or null. */
 const struct json_node *api_body_get(struct api *api, const char *name);
 /* The text of a member of object (NULL: the body itself), in the call's arena; absent: len 0. max in bytes; no control

@@ -194,6 +194,11 @@ unsigned http_header_count(const struct http_request *req, const char *name)
     return count;
 }
 
+const struct http_route *http_route_of(const struct http_request *req)
+{
+    return req->head.route;
+}
+
 void *http_scratch(struct http_request *req, size_t size)
 {
     if (req->head.scratch_taken || size > HTTP_SCRATCH_MAX)
