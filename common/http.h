@@ -79,8 +79,6 @@ struct span http_param(const struct http_request *req, const char *name); /* {na
 bool http_query(const struct http_request *req, const char *name, struct span *ret);
 bool http_from_loopback(const struct http_request *req);
 int64_t http_started_us(const struct http_request *req); /* monotonic, when its first byte was read */
-/* Room for the handler's own state, zeroed, freed with the request; size ≤ 4 KiB, asked for once. */
-void *http_scratch(struct http_request *req, size_t size);
 const struct http_route *http_route_of(const struct http_request *req); /* the one that matched, of the server's */
 
 /* Answering, exactly once. A client that has gone makes it a no-op; req is invalid afterwards. Headers are added

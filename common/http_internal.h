@@ -18,9 +18,8 @@
 #include <sys/types.h>
 
 enum {
-    HTTP_FIELDS_MAX = 100, /* header fields of a request, beyond: 431 */
-    HTTP_PARAMS_MAX = 8,   /* {name} segments of a route */
-    HTTP_SCRATCH_MAX = 4096,
+    HTTP_FIELDS_MAX = 100,          /* header fields of a request, beyond: 431 */
+    HTTP_PARAMS_MAX = 8,            /* {name} segments of a route */
     HTTP_BUFFER_MIN = 4096,         /* what a request starts with */
     HTTP_READ_MAX = 16384,          /* read at once where the end is not known: bounds what is pipelined behind it */
     HTTP_KEEP_MAX = 65536,          /* buffers up to this size are kept for the next request */
@@ -96,7 +95,6 @@ struct http_head {
     bool keep_alive;
     bool unread;      /* answered before all of it was read */
     bool retry_after; /* the handler set it */
-    bool scratch_taken;
     struct http_part method, target, version, path, query;
     uint32_t host, transfer_encoding, expect; /* fields */
     size_t parsed;                            /* bytes consumed by this request */
@@ -119,8 +117,7 @@ struct http_request {
     struct http_head head;
     struct buf decoded; /* query as name NUL value NUL …, then path parameters */
     size_t query_len;
-    struct buf headers; /* added by the handler */
-    char *scratch;
+    struct buf headers;                            /* added by the handler */
     char detail[200];                              /* of the refusal */
     struct http_params params;                     /* in data, in decoded once decoded */
     struct http_field fields[HTTP_FIELDS_MAX + 1]; /* one more to see that there are too many */

@@ -10,7 +10,6 @@ void http_request_free(struct http_request *req)
 {
     buf_done(&req->decoded);
     buf_done(&req->headers);
-    free(req->scratch);
     free(req->data);
     free(req);
 }
@@ -197,14 +196,4 @@ unsigned http_header_count(const struct http_request *req, const char *name)
 const struct http_route *http_route_of(const struct http_request *req)
 {
     return req->head.route;
-}
-
-void *http_scratch(struct http_request *req, size_t size)
-{
-    if (req->head.scratch_taken || size > HTTP_SCRATCH_MAX)
-        abort(); /* a handler's mistake, found by its first test */
-    req->head.scratch_taken = true;
-    if (!req->scratch)
-        req->scratch = xmalloc(HTTP_SCRATCH_MAX);
-    return memset(req->scratch, 0, size);
 }
