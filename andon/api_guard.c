@@ -2,70 +2,7 @@
  * this machine is the one foreign visitor: a page that was rebound to this address shows in Host, a page of another
  * site in Origin. Both are refused. Pure apart from answering. */
 #include "andon/api_internal.h"
-
-#include <arpa/inet.h>
-#include <strings.h>
-
-/* "host", "host:port", "[v6]:port": the host without brackets. */
-static bool split_authority(struct span authority, char ret[64])
-{
-    const char *end = authority.ptr + authority.len, *host = authority.ptr, *stop;
-    if (authority.len == 0)
-        return false;
-    if (*host == '[') {
-        host++;
-        stop = memchr(host, ']', (size_t)(end - host));
-        if (!stop || (stop + 1 < end && stop[1] != ':'))
-            return false;
-    } else {
-        stop = memchr(host, ':', authority.len);
-        stop = stop ? stop : end;
-    }
-    size_t len = (size_t)(stop - host);
-    if (len == 0 || len >= 64)
-        return false;
-    memcpy(ret, host, len);
-    ret[len] = '\0';
-    return true;
-}
-
-static bool loopback(struct span authority)
-{
-    char host[64];
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (!split_authority(authority, host))
-        return false;
-    if (strcasecmp(host, "localhost") == 0 || strcasecmp(host, "localhost.") == 0)
-        return true;
-    if (inet_pton(AF_INET, host, &v4) == 1)
-        return ntohl(v4.s_addr) >> 24 == 127;
-    return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
-static bool same_origin(struct span origin, struct span host)
-{
-    static const char scheme[] = "http://";
-    size_t len = sizeof(scheme) - 1;
-    return origin.len == len + host.len && strncasecmp(origin.ptr, scheme, len) == 0 &&
-           strncasecmp(origin.ptr + len, host.ptr, host.len) == 0;
-}
-
-static bool from_here(struct http_request *req)
-{
-    struct span host = http_header(req, "Host"), origin = http_header(req, "Origin");
-    if (!loopback(host)) {
-        http_problem(req, 403, NULL,
-                     "Host must name this machine's loopback address, such as 127.0.0.1: without tokens nobody else "
-                     "is served");
-        return false;
-    }
-    if (origin.ptr && (http_header_count(req, "Origin") > 1 || !same_origin(origin, host))) {
-        http_problem(req, 403, NULL, "requests from web pages of another origin are refused");
-        return false;
-    }
-    return true;
-}
+#include "common/http_guard.h"
 
 static bool allowed_once(struct http_request *req, struct span name, const char *const *allowed, uint32_t *seen)
 {
@@ -112,5 +49,5 @@ static bool params_known(struct http_request *req, const char *const *allowed)
 bool api_admit(struct http_request *req, const struct api_route *route)
 {
     http_add_header(req, "Cache-Control", SPAN("no-store"));
-    return from_here(req) && params_known(req, route->params);
+    return http_guard_local(req, "tokens") && params_known(req, route->params);
 }

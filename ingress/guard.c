@@ -1,7 +1,6 @@
 /* Header checks on borrowed spans; no state, any thread. */
 #include "ingress/guard.h"
 
-#include <arpa/inet.h>
 #include <strings.h>
 
 static struct span trim(struct span text)
@@ -56,43 +55,4 @@ bool guard_content_type(struct span content_type)
             return false;
     }
     return true;
-}
-
-static bool is_port(struct span text)
-{
-    if (text.len == 0)
-        return true;
-    if (text.ptr[0] != ':' || text.len > sizeof(":65535") - 1)
-        return false;
-    for (size_t i = 1; i < text.len; i++)
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-    return true;
-}
-
-static bool is_loopback_v4(struct span host)
-{
-    char text[INET_ADDRSTRLEN];
-    struct in_addr address;
-    if (host.len >= sizeof(text))
-        return false;
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
-    return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
-}
-
-bool guard_host(struct span host)
-{
-    static const char v6[] = "[::1]";
-    const size_t v6_len = sizeof(v6) - 1;
-    if (host.len == 0)
-        return false;
-    if (host.ptr[0] == '[')
-        return host.len >= v6_len && memcmp(host.ptr, v6, v6_len) == 0 &&
-               is_port((struct span){host.ptr + v6_len, host.len - v6_len});
-    const char *colon = memchr(host.ptr, ':', host.len);
-    struct span name = {host.ptr, colon ? (size_t)(colon - host.ptr) : host.len};
-    if (colon && !is_port((struct span){colon, host.len - name.len}))
-        return false;
-    return is_word(name, "localhost") || is_loopback_v4(name);
 }

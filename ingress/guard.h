@@ -6,8 +6,5 @@
 
 /* application/json, at most with charset=utf-8. */
 bool guard_content_type(struct span content_type);
-/* A Host header that names this machine only: localhost, 127.0.0.0/8 or [::1], with any port. A web page whose name was
- * pointed at 127.0.0.1 sends its own name instead. */
-bool guard_host(struct span host);
 
 #endif

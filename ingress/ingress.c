@@ -3,10 +3,17 @@
  * runs on the loop's thread. */
 #include "ingress/internal.h"
 
+#include "common/http_guard.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 enum { FAILED_US = 5 * 1000 * 1000 /* how long a failed publish keeps the layer unready */ };
+
+bool ingress_guard(struct ingress *ingress, struct http_request *req)
+{
+    return ingress->options.config->keys_count > 0 || http_guard_local(req, "keys (ingress.keys)");
+}
 
 static void livez(void *ctx, struct http_request *req)
 {
@@ -20,12 +27,16 @@ static void readyz(void *ctx, struct http_request *req)
 
 static void health(void *ctx, struct http_request *req)
 {
-    health_health(((struct ingress *)ctx)->health, req);
+    struct ingress *ingress = ctx;
+    if (ingress_guard(ingress, req))
+        health_health(ingress->health, req);
 }
 
 static void metrics(void *ctx, struct http_request *req)
 {
     struct ingress *ingress = ctx;
+    if (!ingress_guard(ingress, req))
+        return;
     http_metrics_refresh(ingress->http_metrics, http_server_stats(ingress->server));
     health_metrics(ingress->health, req);
 }

@@ -128,6 +128,9 @@ struct ingress {
 
 /* ingress.c: at the end of this loop turn, publish the lanes and answer what is ready. */
 void ingress_schedule_flush(struct ingress *ingress);
+/* Whether who asks may: with keys anybody (a signature says who sends), without them this machine alone. false:
+ * answered. */
+bool ingress_guard(struct ingress *ingress, struct http_request *req);
 
 /* frames.c */
 void frames_init(struct frames *frames, uint32_t partitions);

@@ -292,27 +292,13 @@ static int authenticate(struct ingress *ingress, struct http_request *req, struc
     return 0;
 }
 
-static int forbidden(struct ingress *ingress, struct http_request *req, const char *detail)
-{
-    count_result(ingress, RESULT_FORBIDDEN);
-    http_problem(req, 403, NULL, "%s", detail);
-    return -EACCES;
-}
-
 /* Without keys: who reaches loopback may send, but not a web page in a browser there. */
 static int admit_local(struct ingress *ingress, struct http_request *req, struct sender *ret)
 {
-    struct span host = http_header(req, "Host");
-    if (!http_from_loopback(req))
-        return forbidden(ingress, req,
-                         "without keys, signals are taken from this machine only: configure ingress.keys");
-    if (http_header_count(req, "Origin") > 0)
-        return forbidden(ingress, req,
-                         "without keys, requests of web pages (header Origin) are refused: configure ingress.keys");
-    if (host.ptr && !guard_host(host))
-        return forbidden(ingress, req,
-                         "without keys, Host must be localhost, 127.0.0.1 or [::1]: use one of them, or configure "
-                         "ingress.keys");
+    if (!ingress_guard(ingress, req)) {
+        count_result(ingress, RESULT_FORBIDDEN);
+        return -EACCES;
+    }
     *ret = (struct sender){.may_event = true, .source = span_of(ingress->options.config->source)};
     return 0;
 }

@@ -232,6 +232,9 @@ Test(http, without_keys_no_web_page_can_post)
     static const char rebound[] = "POST /v1/signals HTTP/1.1\r\nHost: evil.example:8080\r\nContent-Type: "
                                   "application/json\r\nContent-Length: 2\r\n\r\n[]";
     expect(rig_request(&rig, rebound), 403, "Host must be localhost, 127.0.0.1 or [::1]");
+    expect(rig_request(&rig, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n"), 403, "Host must be");
+    expect(rig_request(&rig, "GET /health HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n\r\n"), 403,
+           "web pages");
     cr_assert_eq(rig.gate->count, 0);
     rig_done(&rig);
 }
@@ -373,7 +376,7 @@ Test(http, other_routes)
     expect(rig_request(&rig, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"), 404, NULL);
     expect(rig_request(&rig, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"), 200, "{\"status\":\"pass\"}");
     expect(rig_request(&rig, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"), 200, "{\"status\":\"pass\"}");
-    reply = rig_request(&rig, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
+    reply = rig_request(&rig, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     cr_assert_not_null(strstr(reply.head, "\r\nContent-Type: application/health+json\r\n"));
     expect(reply, 200, "\"kanban:depth\":[{\"observedValue\":0,\"observedUnit\":\"signals\",\"status\":\"pass\"}]");
     rig_done(&rig);
@@ -406,7 +409,7 @@ Test(http, metrics)
     expect(rig_post(&rig, "Content-Type: application/json\r\nOrigin: http://x\r\n", "x"), 403, NULL);
     expect(rig_request(&rig, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"), 404, NULL);
     rig_turn(&rig);
-    struct reply reply = rig_request(&rig, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    struct reply reply = rig_request(&rig, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     cr_assert_eq(reply.status, 200);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         cr_assert_not_null(strstr(reply.body, lines[i]), "no %s in\n%s", lines[i], reply.body);

@@ -178,7 +178,7 @@ Test(queue, full)
     rig.kanban.max_depth = 5;
     rig_start(&rig);
     post_many(&rig, 4, 1);
-    expect(rig_request(&rig, "GET /health HTTP/1.1\r\nHost: x\r\n\r\n"), 200, "{\"status\":\"warn\",");
+    expect(rig_request(&rig, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"), 200, "{\"status\":\"warn\",");
     struct reply reply = rig_post(&rig, json_type, "[" SIGNAL("a") "," SIGNAL("b") "]");
     cr_assert_not_null(strstr(reply.head, "\r\nRetry-After: 1\r\n"));
     expect(reply, 207, "the queue is full: send the signal again later");
