@@ -210,7 +210,15 @@ int cli_parse(struct cli *cli, const struct cli_verb *verb, int argc, char **arg
         return cli_wrong(cli, "unexpected argument '%s'", cli->args[verb->max_args]);
     if (cli->arg_count < verb->min_args)
         return cli_wrong(cli, "missing argument: usage is tai %s %s", verb->name, verb->arguments);
-    return CLI_GO_ON;
+    return verb->check ? verb->check(cli) : CLI_GO_ON;
+}
+
+int cli_row(const struct cli *cli, const char *name)
+{
+    for (int row = 0; cli->verb->options[row].name; row++)
+        if (strcmp(cli->verb->options[row].name, name) == 0)
+            return row;
+    return -1;
 }
 
 const char *cli_value(const struct cli *cli, int option, const char *variable, const char *otherwise)

@@ -34,6 +34,7 @@ struct cli_option {
         "limit", "N", "at most so many (default 100; 0: all)", 0, true, 0, INT64_MAX                                   \
     }
 
+struct cli;
 struct cli_verb {
     const char *name;                 /* "signal send" */
     const char *arguments;            /* "[FILE]", "" if it takes none */
@@ -41,6 +42,7 @@ struct cli_verb {
     const char *notes;                /* behind the options in the help, or NULL */
     const struct cli_option *options; /* ends with {0}; --help is added */
     int min_args, max_args;
+    int (*check)(const struct cli *cli); /* what the table cannot say: CLI_GO_ON, or an exit code, said; or NULL */
 };
 
 /* What was given; values and arguments are borrowed from argv. */
@@ -55,6 +57,8 @@ struct cli {
 /* CLI_GO_ON, or the exit code: the help was printed, or what is wrong. The last of a repeated option holds. */
 must_check int cli_parse(struct cli *cli, const struct cli_verb *verb, int argc, char **argv);
 
+/* The row of an option the verb has by that name, or -1. */
+int cli_row(const struct cli *cli, const char *name);
 /* The option's value, or the environment variable's unless that is empty, or otherwise. */
 const char *cli_value(const struct cli *cli, int option, const char *variable, const char *otherwise);
 int64_t cli_number(const struct cli *cli, int option, int64_t otherwise);

@@ -9,17 +9,24 @@
 
 enum { PAGE_MAX = 1000, PATH_BYTES = 8192, TEXT_MAX = 4096, BUSY_TRIES = 6, BUSY_PAUSE_MS = 500 };
 
-int session_open(struct session *session, const struct cli *cli, const char *server)
+static int open_andon(struct session *session, const struct cli *cli)
 {
+    const char *server = cli_value(cli, cli_row(cli, "server"), "TAI_SERVER", DEFAULT_ANDON);
     struct error err;
     *session = (struct session){.cli = cli};
     response_init(&session->response);
     json_init(&session->doc);
     if (client_new(server, "Start it with `tai run`, or say where it is with --server URL or TAI_SERVER.",
                    &session->client, &err) == 0)
-        return 0;
+        return CLI_GO_ON;
     session_done(session);
     return cli_wrong(cli, "%s", err.text);
+}
+
+int session_begin(struct session *session, struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
+{
+    int code = cli_parse(cli, verb, argc, argv);
+    return code == CLI_GO_ON ? open_andon(session, cli) : code;
 }
 
 void session_done(struct session *session)

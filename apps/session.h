@@ -14,11 +14,13 @@ struct session {
     struct json_doc doc; /* of the last answer */
 };
 
-/* 0, or an exit code: everything that is no success was said on standard error. The same holds below. server: as given
- * by
- * --server and so on. */
-must_check int session_open(struct session *session, const struct cli *cli, const char *server);
+/* Reads the command line and opens the conversation with the andon it names (the verb has CLI_SERVER): CLI_GO_ON, or
+ * the exit code of cli_parse, or of a URL that is none. */
+must_check int session_begin(struct session *session, struct cli *cli, const struct cli_verb *verb, int argc,
+                             char **argv);
 void session_done(struct session *session);
+
+/* Below: 0, or an exit code; everything that is no success was said on standard error. */
 
 /* The answer of status 200 in session->response. 503 is waited for, a few seconds. what: the thing asked for, so that
  * 404 says "there is no …" and ends with EXIT_NOT_FOUND; NULL if 404 can only mean that this is no andon. */

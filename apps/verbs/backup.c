@@ -141,12 +141,9 @@ static int absolute(struct job *job, const char *directory)
 int verb_backup(int argc, char **argv)
 {
     struct cli cli;
-    int code = cli_parse(&cli, &verb, argc, argv);
-    if (code != CLI_GO_ON)
-        return code;
     struct job job = {.cli = &cli};
-    code = session_open(&job.session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (code)
+    int code = session_begin(&job.session, &cli, &verb, argc, argv);
+    if (code != CLI_GO_ON)
         return code;
     buf_init(&job.directory, PATH_MAX);
     buf_init(&job.scratch, TEXT_MAX);

@@ -50,11 +50,8 @@ int verb_deadletter_list(int argc, char **argv)
     struct session session;
     struct buf path;
     bool more = false;
-    int code = cli_parse(&cli, &verb, argc, argv);
+    int code = session_begin(&session, &cli, &verb, argc, argv);
     if (code != CLI_GO_ON)
-        return code;
-    code = session_open(&session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (code)
         return code;
     struct list list = {.cli = &cli, .table = table_new(headings)};
     buf_init(&list.scratch, 1 << 16);

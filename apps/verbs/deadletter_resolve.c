@@ -28,6 +28,26 @@ static const struct cli_option requeue_options[] = {
     {0},
 };
 
+static int check(const struct cli *cli)
+{
+    bool filtered = deadletters_filtered(cli, 0) || cli->values[ALL];
+    bool requeue = cli->verb->options == requeue_options;
+    bool edits = requeue && (cli->values[EDIT] || cli->values[EDITOR]);
+    if (cli->arg_count && filtered)
+        return cli_wrong(cli, "give ids or filters, not both");
+    if (!cli->arg_count && !filtered)
+        return cli_wrong(cli, "which ones? Give ids, filters, or --all");
+    if (edits && cli->arg_count != 1)
+        return cli_wrong(cli, "an edit is of one dead letter: give its id");
+    if (edits && cli->values[EDIT] && cli->values[EDITOR])
+        return cli_wrong(cli, "give --edit or --editor, not both");
+    if (!requeue && !cli->values[BECAUSE] && !cli->values[DRY_RUN])
+        return cli_wrong(cli, "--because is required: it says in the receipt why the signal is given up");
+    if (filtered && !cli->values[YES] && !cli->values[DRY_RUN] && !isatty(STDIN_FILENO))
+        return cli_wrong(cli, "nobody can be asked here: give --yes, or --dry-run to see what would be done");
+    return CLI_GO_ON;
+}
+
 static const struct cli_verb requeue = {
     .name = "deadletter requeue",
     .arguments = "[ID…]",
@@ -37,6 +57,7 @@ static const struct cli_verb requeue = {
     .notes = "Each has its own receipt. What fails again is a new dead letter. Exit code 1 if any was not requeued.",
     .options = requeue_options,
     .max_args = 1000,
+    .check = check,
 };
 
 static const struct cli_verb discard = {
@@ -46,6 +67,7 @@ static const struct cli_verb discard = {
     .notes = "--because is required: it stands in each receipt. Exit code 1 if any was not discarded.",
     .options = discard_options,
     .max_args = 1000,
+    .check = check,
 };
 
 enum { SCRATCH_MAX = 32 << 20, SHOWN = 20, RATE_DEFAULT = 100 };
@@ -60,26 +82,6 @@ struct resolution {
 };
 
 /* --- what is meant ----------------------------------------------------------------------------------------------- */
-
-static int check_options(const struct resolution *r)
-{
-    const struct cli *cli = r->cli;
-    bool filtered = deadletters_filtered(cli, 0) || cli->values[ALL];
-    bool edits = cli->verb == &requeue && (cli->values[EDIT] || cli->values[EDITOR]);
-    if (cli->arg_count && filtered)
-        return cli_wrong(cli, "give ids or filters, not both");
-    if (!cli->arg_count && !filtered)
-        return cli_wrong(cli, "which ones? Give ids, filters, or --all");
-    if (edits && cli->arg_count != 1)
-        return cli_wrong(cli, "an edit is of one dead letter: give its id");
-    if (edits && cli->values[EDIT] && cli->values[EDITOR])
-        return cli_wrong(cli, "give --edit or --editor, not both");
-    if (cli->verb == &discard && !cli->values[BECAUSE] && !cli->values[DRY_RUN])
-        return cli_wrong(cli, "--because is required: it says in the receipt why the signal is given up");
-    if (filtered && !cli->values[YES] && !cli->values[DRY_RUN] && !isatty(STDIN_FILENO))
-        return cli_wrong(cli, "nobody can be asked here: give --yes, or --dry-run to see what would be done");
-    return 0;
-}
 
 static int take_item(void *ctx, const struct json_doc *doc, const struct json_node *item)
 {
@@ -234,14 +236,8 @@ static int resolve(const struct cli_verb *verb, int argc, char **argv)
     static const char *const headings[] = {"CLASS", "REASON", "TENANT", "ENTITLEMENT", "SIGNAL", "ID", NULL};
     struct cli cli;
     struct resolution r = {.cli = &cli, .word = strchr(verb->name, ' ') + 1};
-    int code = cli_parse(&cli, verb, argc, argv);
+    int code = session_begin(&r.session, &cli, verb, argc, argv);
     if (code != CLI_GO_ON)
-        return code;
-    code = check_options(&r);
-    if (code)
-        return code;
-    code = session_open(&r.session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (code)
         return code;
     r.shown = table_new(headings);
     buf_init(&r.scratch, SCRATCH_MAX);

@@ -82,11 +82,8 @@ int verb_deadletter_show(int argc, char **argv)
     struct cli cli;
     struct session session;
     struct buf buf;
-    int code = cli_parse(&cli, &verb, argc, argv);
+    int code = session_begin(&session, &cli, &verb, argc, argv);
     if (code != CLI_GO_ON)
-        return code;
-    code = session_open(&session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (code)
         return code;
     buf_init(&buf, SCRATCH_MAX);
     buf_add_str(&buf, "/v1/deadletters");

@@ -128,18 +128,15 @@ static int governor_command(const struct cli_verb *verb, int argc, char **argv)
     struct cli cli;
     struct session session;
     struct buf path, members;
-    int code = cli_parse(&cli, verb, argc, argv);
+    int code = session_begin(&session, &cli, verb, argc, argv);
     if (code != CLI_GO_ON)
         return code;
     buf_init(&path, PATH_BYTES);
     buf_init(&members, 1 << 16);
     code = make_members(&cli, &members);
     if (!code)
-        code = session_open(&session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (!code) {
         code = run(&cli, &session, &path, buf_span(&members));
-        session_done(&session);
-    }
+    session_done(&session);
     buf_done(&path);
     buf_done(&members);
     return code;

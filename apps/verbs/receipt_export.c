@@ -191,12 +191,9 @@ static int write_export(struct exporter *e)
 int verb_receipt_export(int argc, char **argv)
 {
     struct cli cli;
-    int code = cli_parse(&cli, &verb, argc, argv);
-    if (code != CLI_GO_ON)
-        return code;
     struct exporter e = {.cli = &cli};
-    code = session_open(&e.session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (code)
+    int code = session_begin(&e.session, &cli, &verb, argc, argv);
+    if (code != CLI_GO_ON)
         return code;
     e.hasher = hasher_new();
     buf_init(&e.scratch, LINE_BYTES);

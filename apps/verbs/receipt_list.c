@@ -16,12 +16,20 @@ static const struct cli_option options[] = {
     {0},
 };
 
+static int check(const struct cli *cli)
+{
+    if (cli->values[TENANT] && cli->values[SHARD])
+        return cli_wrong(cli, "--tenant names one chain, --shard a whole log: give one of them");
+    return CLI_GO_ON;
+}
+
 static const struct cli_verb verb = {
     .name = "receipt list",
     .arguments = "",
     .about = "Lists receipts, the oldest first: of one tenant's chain, or of a whole log.",
     .notes = "With --json each line is {\"index\",\"receipt\",\"receipt_hash\"}.",
     .options = options,
+    .check = check,
 };
 
 static const char *const headings[] = {"TIME", "TYPE",        "ENDING", "REASON",  "CHAIN",
@@ -70,13 +78,8 @@ int verb_receipt_list(int argc, char **argv)
     struct session session;
     struct buf path;
     bool more = false;
-    int code = cli_parse(&cli, &verb, argc, argv);
+    int code = session_begin(&session, &cli, &verb, argc, argv);
     if (code != CLI_GO_ON)
-        return code;
-    if (cli.values[TENANT] && cli.values[SHARD])
-        return cli_wrong(&cli, "--tenant names one chain, --shard a whole log: give one of them");
-    code = session_open(&session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (code)
         return code;
     struct list list = {.cli = &cli, .table = table_new(headings)};
     buf_init(&list.scratch, SCRATCH_MAX);

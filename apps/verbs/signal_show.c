@@ -14,6 +14,11 @@ static const struct cli_option options[] = {
     {0},
 };
 
+static int check(const struct cli *cli)
+{
+    return cli->values[TENANT] ? CLI_GO_ON : cli_wrong(cli, "--tenant is missing: signal ids are each tenant's own");
+}
+
 static const struct cli_verb verb = {
     .name = "signal show",
     .arguments = "SIGNAL_ID",
@@ -22,6 +27,7 @@ static const struct cli_verb verb = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .check = check,
 };
 
 enum { PATH_BYTES = 2048, SCRATCH_MAX = 65536 };
@@ -106,13 +112,8 @@ int verb_signal_show(int argc, char **argv)
     struct cli cli;
     struct session session;
     struct buf buf;
-    int code = cli_parse(&cli, &verb, argc, argv);
+    int code = session_begin(&session, &cli, &verb, argc, argv);
     if (code != CLI_GO_ON)
-        return code;
-    if (!cli.values[TENANT])
-        return cli_wrong(&cli, "--tenant is missing: signal ids are each tenant's own");
-    code = session_open(&session, &cli, cli_value(&cli, SERVER, "TAI_SERVER", DEFAULT_ANDON));
-    if (code)
         return code;
     buf_init(&buf, SCRATCH_MAX);
     buf_add_str(&buf, "/v1/signals");
