@@ -7,6 +7,36 @@
 
 struct store_link; /* one thread's connection */
 
+/* Every kind of request: store_NAME of store.h and triage.h. */
+#define STORE_JIDOKA_REQUESTS(X)                                                                                       \
+    X(lease, LEASE)                                                                                                    \
+    X(load, LOAD)                                                                                                      \
+    X(lookup, LOOKUP)                                                                                                  \
+    X(waiting, WAITING)                                                                                                \
+    X(due, DUE)                                                                                                        \
+    X(commit, COMMIT)                                                                                                  \
+    X(outcome_numbers, OUTCOME_NUMBERS)                                                                                \
+    X(commands, COMMANDS)                                                                                              \
+    X(sweep, SWEEP)
+#define STORE_ANDON_REQUESTS(X)                                                                                        \
+    X(shards, SHARDS)                                                                                                  \
+    X(outcomes, OUTCOMES)                                                                                              \
+    X(chains, CHAINS)                                                                                                  \
+    X(append, APPEND)                                                                                                  \
+    X(signal, SIGNAL)                                                                                                  \
+    X(receipt, RECEIPT)                                                                                                \
+    X(receipts, RECEIPTS)                                                                                              \
+    X(governors, GOVERNORS)                                                                                            \
+    X(deadletter, DEADLETTER)                                                                                          \
+    X(deadletters, DEADLETTERS)                                                                                        \
+    X(command_add, COMMAND_ADD)                                                                                        \
+    X(command, COMMAND)                                                                                                \
+    X(totals, TOTALS)                                                                                                  \
+    X(fix, FIX)
+#define STORE_REQUESTS(X)                                                                                              \
+    STORE_JIDOKA_REQUESTS(X)                                                                                           \
+    STORE_ANDON_REQUESTS(X)
+
 struct store_backend_ops {
     const char *name;
     int (*link_open)(struct store_backend *backend, struct store_link **ret, struct error *err);
@@ -17,29 +47,9 @@ struct store_backend_ops {
     void (*refuse)(struct store_link *link, struct store_request *request);
     void (*on_outcomes)(struct store_link *link, void (*wake)(void *ctx), void *ctx);
     void (*on_commands)(struct store_link *link, void (*wake)(void *ctx), void *ctx);
-    void (*lease)(struct store_link *, struct store_lease *);
-    void (*load)(struct store_link *, struct store_load *);
-    void (*lookup)(struct store_link *, struct store_lookup *);
-    void (*waiting)(struct store_link *, struct store_waiting *);
-    void (*due)(struct store_link *, struct store_due *);
-    void (*commit)(struct store_link *, struct store_commit *);
-    void (*outcome_numbers)(struct store_link *, struct store_outcome_numbers *);
-    void (*shards)(struct store_link *, struct store_shards *);
-    void (*outcomes)(struct store_link *, struct store_outcomes *);
-    void (*chains)(struct store_link *, struct store_chains *);
-    void (*append)(struct store_link *, struct store_append *);
-    void (*signal)(struct store_link *, struct store_signal *);
-    void (*receipt)(struct store_link *, struct store_receipt *);
-    void (*receipts)(struct store_link *, struct store_receipts *);
-    void (*governors)(struct store_link *, struct store_governors *);
-    void (*deadletter)(struct store_link *, struct store_deadletter *);
-    void (*deadletters)(struct store_link *, struct store_deadletters *);
-    void (*command_add)(struct store_link *, struct store_command_add *);
-    void (*command)(struct store_link *, struct store_command *);
-    void (*commands)(struct store_link *, struct store_commands *);
-    void (*totals)(struct store_link *, struct store_totals *);
-    void (*fix)(struct store_link *, struct store_fix *);
-    void (*sweep)(struct store_link *, struct store_sweep *);
+#define X(name, NAME) void (*name)(struct store_link *, struct store_##name *);
+    STORE_REQUESTS(X)
+#undef X
     void (*free)(struct store_backend *backend);
 };
 

@@ -179,40 +179,18 @@ REQUEST(fix, false)
 REQUEST(sweep, false)
 #undef REQUEST
 
-static const struct store_backend_ops sqlite_ops = {
-    .name = "sqlite",
-    .link_open = link_open,
-    .poll_fd = link_poll_fd,
-    .dispatch = link_dispatch,
-    .link_close = link_close,
-    .refuse = link_refuse,
-    .on_outcomes = link_on_outcomes,
-    .on_commands = link_on_commands,
-    .lease = submit_lease,
-    .load = submit_load,
-    .lookup = submit_lookup,
-    .waiting = submit_waiting,
-    .due = submit_due,
-    .commit = submit_commit,
-    .outcome_numbers = submit_outcome_numbers,
-    .shards = submit_shards,
-    .outcomes = submit_outcomes,
-    .chains = submit_chains,
-    .append = submit_append,
-    .signal = submit_signal,
-    .receipt = submit_receipt,
-    .receipts = submit_receipts,
-    .governors = submit_governors,
-    .deadletter = submit_deadletter,
-    .deadletters = submit_deadletters,
-    .command_add = submit_command_add,
-    .command = submit_command,
-    .commands = submit_commands,
-    .totals = submit_totals,
-    .fix = submit_fix,
-    .sweep = submit_sweep,
-    .free = store_free,
-};
+#define SUBMIT(name, NAME) .name = submit_##name,
+static const struct store_backend_ops sqlite_ops = {.name = "sqlite",
+                                                    .link_open = link_open,
+                                                    .poll_fd = link_poll_fd,
+                                                    .dispatch = link_dispatch,
+                                                    .link_close = link_close,
+                                                    .refuse = link_refuse,
+                                                    .on_outcomes = link_on_outcomes,
+                                                    .on_commands = link_on_commands,
+                                                    .free = store_free,
+                                                    STORE_REQUESTS(SUBMIT)};
+#undef SUBMIT
 
 struct reset {
     struct db_job job;

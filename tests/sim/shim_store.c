@@ -8,22 +8,20 @@
 #include <stdlib.h>
 
 struct shim_store {
-    struct store_backend base;
+    struct store_wrap wrap;
     struct world *world;
-    struct store_backend *inner;
 };
 
 struct shim_store_link {
-    struct shim_store *store;
-    struct store_link *inner;
+    struct store_wrap_link wrap;
     unsigned owner; /* process and start */
     struct process *process;
     TAILQ_HEAD(, ticket) tickets;
 };
 
-static struct shim_store_link *shim_link(const struct store_link *link)
+static struct world *world_of(const struct shim_store_link *link)
 {
-    return (struct shim_store_link *)link;
+    return ((struct shim_store *)link->wrap.wrap)->world;
 }
 
 static void note_commit(const struct ticket *ticket)
@@ -44,14 +42,14 @@ static void note_commit(const struct ticket *ticket)
 /* Whoever has stepped what kills, and is about to commit that, dies of it first. */
 static void meet_killer(struct shim_store_link *self, const struct store_commit *commit)
 {
-    const struct sent *killer = self->store->world->killer;
+    const struct sent *killer = world_of(self)->killer;
     for (size_t i = 0; killer && i < commit->signal_count; i++) {
         const struct signal_row *row = &commit->signals[i].row;
         bool stepped = !row->conflict && !span_is(row->reason, "poison");
         if (!stepped || memcmp(row->sha256, killer->signal.sha256, SHA256_SIZE) != 0)
             continue;
         self->process->doomed = true;
-        world_trace(self->store->world, "%s meets %.*s, which would be %s %.*s", self->process->name,
+        world_trace(world_of(self), "%s meets %.*s, which would be %s %.*s", self->process->name,
                     (int)row->identity.id.len, row->identity.id.ptr, signal_status_names[row->status],
                     (int)row->reason.len, row->reason.ptr);
     }
@@ -100,12 +98,12 @@ static void on_done(struct store_request *request, int status)
     request->done(request, status);
 }
 
-static struct ticket *ticket_new(struct store_link *link, enum store_op op, struct store_request *request)
+static void on_submit(struct store_wrap_link *link, enum store_op op, struct store_request *request)
 {
-    struct shim_store_link *self = shim_link(link);
+    struct shim_store_link *self = (struct shim_store_link *)link;
     struct ticket *ticket = xcalloc(1, sizeof(*ticket));
     *ticket = (struct ticket){.owner = self,
-                              .world = self->store->world,
+                              .world = world_of(self),
                               .request = request,
                               .op = op,
                               .done = request->done,
@@ -116,142 +114,34 @@ static struct ticket *ticket_new(struct store_link *link, enum store_op op, stru
     bugs_before(ticket);
     request->done = on_done;
     request->ctx = ticket;
-    return ticket;
+    store_wrap_pass(link, op, request);
 }
 
-#define WRAP(name, op)                                                                                                 \
-    static void shim_##name(struct store_link *link, struct store_##name *request)                                     \
-    {                                                                                                                  \
-        struct shim_store_link *self = shim_link(link);                                                                \
-        (void)ticket_new(link, op, &request->req);                                                                     \
-        self->store->inner->ops->name(self->inner, request);                                                           \
-    }
-WRAP(lease, OP_LEASE)
-WRAP(load, OP_LOAD)
-WRAP(lookup, OP_LOOKUP)
-WRAP(waiting, OP_WAITING)
-WRAP(due, OP_DUE)
-WRAP(commit, OP_COMMIT)
-WRAP(outcome_numbers, OP_OUTCOME_NUMBERS)
-WRAP(shards, OP_SHARDS)
-WRAP(outcomes, OP_OUTCOMES)
-WRAP(chains, OP_CHAINS)
-WRAP(append, OP_APPEND)
-WRAP(signal, OP_OTHER)
-WRAP(receipt, OP_OTHER)
-WRAP(receipts, OP_OTHER)
-WRAP(governors, OP_OTHER)
-WRAP(deadletter, OP_OTHER)
-WRAP(deadletters, OP_OTHER)
-WRAP(command_add, OP_OTHER)
-WRAP(command, OP_OTHER)
-WRAP(commands, OP_OTHER)
-WRAP(totals, OP_OTHER)
-WRAP(fix, OP_OTHER)
-WRAP(sweep, OP_OTHER)
-
-static int link_open(struct store_backend *backend, struct store_link **ret, struct error *err)
+static void on_opened(struct store_wrap_link *link)
 {
-    struct shim_store *store = (struct shim_store *)backend;
-    struct shim_store_link *self = xcalloc(1, sizeof(*self));
-    int rc = store->inner->ops->link_open(store->inner, &self->inner, err);
-    if (rc < 0) {
-        free(self);
-        return rc;
-    }
-    self->store = store;
-    self->owner = ++store->world->store_links;
-    self->process = store->world->starting;
+    struct shim_store_link *self = (struct shim_store_link *)link;
+    self->owner = ++world_of(self)->store_links;
+    self->process = world_of(self)->starting;
     TAILQ_INIT(&self->tickets);
-    *ret = (struct store_link *)self;
-    return 0;
 }
 
-static void link_close(struct store_link *link)
+static void on_closed(struct store_wrap_link *link)
 {
-    struct shim_store_link *self = shim_link(link);
-    self->store->inner->ops->link_close(self->inner);
+    struct shim_store_link *self = (struct shim_store_link *)link;
     struct ticket *ticket;
     while ((ticket = TAILQ_FIRST(&self->tickets))) {
         restore(ticket); /* what a bug put in the request's place goes with the ticket */
         ticket_free(ticket);
     }
-    free(self);
 }
 
-static int poll_fd(const struct store_link *link)
-{
-    const struct shim_store_link *self = shim_link(link);
-    return self->store->inner->ops->poll_fd(self->inner);
-}
-
-static void dispatch(struct store_link *link)
-{
-    struct shim_store_link *self = shim_link(link);
-    self->store->inner->ops->dispatch(self->inner);
-}
-
-static void refuse(struct store_link *link, struct store_request *request)
-{
-    struct shim_store_link *self = shim_link(link);
-    self->store->inner->ops->refuse(self->inner, request);
-}
-
-static void on_outcomes(struct store_link *link, void (*wake)(void *ctx), void *ctx)
-{
-    struct shim_store_link *self = shim_link(link);
-    self->store->inner->ops->on_outcomes(self->inner, wake, ctx);
-}
-
-static void on_commands(struct store_link *link, void (*wake)(void *ctx), void *ctx)
-{
-    struct shim_store_link *self = shim_link(link);
-    self->store->inner->ops->on_commands(self->inner, wake, ctx);
-}
-
-static void backend_free(struct store_backend *backend)
-{
-    free(backend);
-}
-
-static const struct store_backend_ops shim_ops = {
-    .name = "shim",
-    .link_open = link_open,
-    .poll_fd = poll_fd,
-    .dispatch = dispatch,
-    .link_close = link_close,
-    .refuse = refuse,
-    .on_outcomes = on_outcomes,
-    .on_commands = on_commands,
-    .lease = shim_lease,
-    .load = shim_load,
-    .lookup = shim_lookup,
-    .waiting = shim_waiting,
-    .due = shim_due,
-    .commit = shim_commit,
-    .outcome_numbers = shim_outcome_numbers,
-    .shards = shim_shards,
-    .outcomes = shim_outcomes,
-    .chains = shim_chains,
-    .append = shim_append,
-    .signal = shim_signal,
-    .receipt = shim_receipt,
-    .receipts = shim_receipts,
-    .governors = shim_governors,
-    .deadletter = shim_deadletter,
-    .deadletters = shim_deadletters,
-    .command_add = shim_command_add,
-    .command = shim_command,
-    .commands = shim_commands,
-    .totals = shim_totals,
-    .fix = shim_fix,
-    .sweep = shim_sweep,
-    .free = backend_free,
-};
+static const struct store_wrap_hooks hooks = {
+    .link_size = sizeof(struct shim_store_link), .opened = on_opened, .closed = on_closed, .submit = on_submit};
 
 struct store_backend *shim_store_new(struct world *world, struct store_backend *inner)
 {
     struct shim_store *store = xcalloc(1, sizeof(*store));
-    *store = (struct shim_store){.base = {.ops = &shim_ops}, .world = world, .inner = inner};
-    return &store->base;
+    store_wrap_init(&store->wrap, &hooks, inner);
+    store->world = world;
+    return &store->wrap.base;
 }

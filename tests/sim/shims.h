@@ -3,7 +3,7 @@
 #define TAI_TESTS_SIM_SHIMS_H
 
 #include "sim/evidence.h"
-#include "store/backend.h"
+#include "support/store_wrap.h"
 
 #include <sys/queue.h>
 
@@ -27,21 +27,6 @@ void shims_free(struct world *world);
 /* Whether the bug is planted and strikes now: once in `odds` chances. */
 bool bug_strikes(struct world *world, enum bug bug, unsigned odds);
 bool bug_is(const struct world *world, enum bug bug);
-
-enum store_op {
-    OP_LEASE,
-    OP_LOAD,
-    OP_LOOKUP,
-    OP_WAITING,
-    OP_DUE,
-    OP_COMMIT,
-    OP_OUTCOME_NUMBERS,
-    OP_SHARDS,
-    OP_OUTCOMES,
-    OP_CHAINS,
-    OP_APPEND,
-    OP_OTHER
-};
 
 struct shim_store_link;
 

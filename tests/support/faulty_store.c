@@ -2,6 +2,8 @@
  * travels as a refused request, so that its answer comes from a later dispatch like any other. */
 #include "support/faulty_store.h"
 
+#include "common/mem.h"
+
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -11,7 +13,7 @@ struct detour { /* a request with our done, or one held */
     TAILQ_ENTRY(detour) link;
     struct faulty_link *owner;
     struct store_request *request;
-    void (*submit)(struct faulty_link *link, struct store_request *request); /* of a held one */
+    enum store_op op; /* of a held one */
     store_done *done;
     void *ctx;
     int status;
@@ -20,24 +22,22 @@ struct detour { /* a request with our done, or one held */
 TAILQ_HEAD(detours, detour);
 
 struct faulty_link {
+    struct store_wrap_link wrap;
     TAILQ_ENTRY(faulty_link) link;
-    struct faulty_store *store;
-    struct store_link *inner;
     struct detours away, held;
 };
 
 struct faulty_store {
-    struct store_backend base;
-    struct store_backend *inner;
-    struct faulty_fault faults[FAULTY_OPS + 1];
-    unsigned seen[FAULTY_OPS + 1];
+    struct store_wrap wrap;
+    struct faulty_fault faults[OP_COUNT + 1];
+    unsigned seen[OP_COUNT + 1];
     unsigned held;
     TAILQ_HEAD(, faulty_link) links;
 };
 
-static struct faulty_link *faulty_link(const struct store_link *link)
+static struct faulty_store *store_of(const struct faulty_link *link)
 {
-    return (struct faulty_link *)link;
+    return (struct faulty_store *)link->wrap.wrap;
 }
 
 static void on_detour(struct store_request *request, int status)
@@ -75,7 +75,7 @@ static void on_muted(struct store_request *request, int status)
     (void)request, (void)status;
 }
 
-static enum faulty_kind next_fault(struct faulty_store *store, enum faulty_op op)
+static enum faulty_kind next_fault(struct faulty_store *store, unsigned op)
 {
     struct faulty_fault *fault = &store->faults[op];
     store->seen[op]++;
@@ -89,13 +89,12 @@ static enum faulty_kind next_fault(struct faulty_store *store, enum faulty_op op
     return fault->kind;
 }
 
-static void submit(struct store_link *outer, struct store_request *request, enum faulty_op op,
-                   void (*inner_submit)(struct faulty_link *link, struct store_request *request))
+static void on_submit(struct store_wrap_link *wrap, enum store_op op, struct store_request *request)
 {
-    struct faulty_link *link = faulty_link(outer);
-    struct faulty_store *store = link->store;
-    enum faulty_kind any = next_fault(store, FAULTY_ANY), kind = next_fault(store, op);
-    enum faulty_op by = any == FAULT_NONE ? op : FAULTY_ANY;
+    struct faulty_link *link = (struct faulty_link *)wrap;
+    struct faulty_store *store = store_of(link);
+    enum faulty_kind any = op < OP_OF_JIDOKA ? next_fault(store, FAULTY_ANY) : FAULT_NONE, kind = next_fault(store, op);
+    unsigned by = any == FAULT_NONE ? op : FAULTY_ANY;
     switch (any == FAULT_NONE ? kind : any) {
     case FAULT_MUTE:
         store->held++;
@@ -105,12 +104,12 @@ static void submit(struct store_link *outer, struct store_request *request, enum
     case FAULT_HOLD:
         store->held++;
         struct detour *held = detour_new(link, request, 0);
-        held->submit = inner_submit;
+        held->op = op;
         TAILQ_INSERT_TAIL(&link->held, held, link);
         return;
     case FAULT_BEFORE:
         divert(link, request, store->faults[by].status);
-        store->inner->ops->refuse(link->inner, request);
+        store_wrap_refuse(wrap, request);
         return;
     case FAULT_AFTER:
         divert(link, request, store->faults[by].status);
@@ -118,7 +117,7 @@ static void submit(struct store_link *outer, struct store_request *request, enum
     default:
         break;
     }
-    inner_submit(link, request);
+    store_wrap_pass(wrap, op, request);
 }
 
 void faulty_release(struct faulty_store *store)
@@ -130,66 +129,18 @@ void faulty_release(struct faulty_store *store)
         while ((held = TAILQ_FIRST(&link->held))) {
             TAILQ_REMOVE(&link->held, held, link);
             store->held--;
-            held->submit(link, held->request);
+            store_wrap_pass(&link->wrap, held->op, held->request);
             free(held);
         }
     }
 }
 
-#define WRAP(name, op)                                                                                                 \
-    static void inner_##name(struct faulty_link *link, struct store_request *request)                                  \
-    {                                                                                                                  \
-        link->store->inner->ops->name(link->inner, (struct store_##name *)request);                                    \
-    }                                                                                                                  \
-    static void faulty_##name(struct store_link *outer, struct store_##name *request)                                  \
-    {                                                                                                                  \
-        submit(outer, &request->req, op, inner_##name);                                                                \
-    }
-#define PASS(name)                                                                                                     \
-    static void faulty_##name(struct store_link *outer, struct store_##name *request)                                  \
-    {                                                                                                                  \
-        struct faulty_link *link = faulty_link(outer);                                                                 \
-        link->store->inner->ops->name(link->inner, request);                                                           \
-    }
-WRAP(lease, FAULTY_LEASE)
-WRAP(load, FAULTY_LOAD)
-WRAP(lookup, FAULTY_LOOKUP)
-WRAP(waiting, FAULTY_WAITING)
-WRAP(due, FAULTY_DUE)
-WRAP(commit, FAULTY_COMMIT)
-WRAP(outcome_numbers, FAULTY_NUMBERS)
-PASS(shards)
-PASS(outcomes)
-PASS(chains)
-PASS(append)
-PASS(signal)
-PASS(receipt)
-PASS(receipts)
-PASS(governors)
-PASS(deadletter)
-PASS(deadletters)
-PASS(command_add)
-PASS(command)
-WRAP(commands, FAULTY_COMMANDS)
-PASS(totals)
-PASS(fix)
-PASS(sweep)
-
-static int link_open(struct store_backend *backend, struct store_link **ret, struct error *err)
+static void on_opened(struct store_wrap_link *wrap)
 {
-    struct faulty_store *store = (struct faulty_store *)backend;
-    struct faulty_link *link = xcalloc(1, sizeof(*link));
-    int rc = store->inner->ops->link_open(store->inner, &link->inner, err);
-    if (rc < 0) {
-        free(link);
-        return rc;
-    }
-    link->store = store;
+    struct faulty_link *link = (struct faulty_link *)wrap;
     TAILQ_INIT(&link->away);
     TAILQ_INIT(&link->held);
-    TAILQ_INSERT_TAIL(&store->links, link, link);
-    *ret = (struct store_link *)link;
-    return 0;
+    TAILQ_INSERT_TAIL(&store_of(link)->links, link, link);
 }
 
 static void drop(struct detours *detours)
@@ -201,109 +152,39 @@ static void drop(struct detours *detours)
     }
 }
 
-static void link_close(struct store_link *outer)
+static void on_closed(struct store_wrap_link *wrap)
 {
-    struct faulty_link *link = faulty_link(outer);
+    struct faulty_link *link = (struct faulty_link *)wrap;
     struct detour *held;
-    link->store->inner->ops->link_close(link->inner);
     TAILQ_FOREACH(held, &link->held, link)
-    link->store->held--;
+    store_of(link)->held--;
     drop(&link->away);
     drop(&link->held);
-    TAILQ_REMOVE(&link->store->links, link, link);
-    free(link);
+    TAILQ_REMOVE(&store_of(link)->links, link, link);
 }
 
-static int poll_fd(const struct store_link *outer)
-{
-    const struct faulty_link *link = faulty_link(outer);
-    return link->store->inner->ops->poll_fd(link->inner);
-}
-
-static void dispatch(struct store_link *outer)
-{
-    struct faulty_link *link = faulty_link(outer);
-    link->store->inner->ops->dispatch(link->inner);
-}
-
-static void refuse(struct store_link *outer, struct store_request *request)
-{
-    struct faulty_link *link = faulty_link(outer);
-    link->store->inner->ops->refuse(link->inner, request);
-}
-
-static void on_outcomes(struct store_link *outer, void (*wake)(void *ctx), void *ctx)
-{
-    struct faulty_link *link = faulty_link(outer);
-    link->store->inner->ops->on_outcomes(link->inner, wake, ctx);
-}
-
-static void on_commands(struct store_link *outer, void (*wake)(void *ctx), void *ctx)
-{
-    struct faulty_link *link = faulty_link(outer);
-    link->store->inner->ops->on_commands(link->inner, wake, ctx);
-}
-
-static void backend_free(struct store_backend *backend)
-{
-    free(backend);
-}
-
-static const struct store_backend_ops faulty_ops = {
-    .name = "faulty",
-    .link_open = link_open,
-    .poll_fd = poll_fd,
-    .dispatch = dispatch,
-    .link_close = link_close,
-    .refuse = refuse,
-    .on_outcomes = on_outcomes,
-    .on_commands = on_commands,
-    .lease = faulty_lease,
-    .load = faulty_load,
-    .lookup = faulty_lookup,
-    .waiting = faulty_waiting,
-    .due = faulty_due,
-    .commit = faulty_commit,
-    .outcome_numbers = faulty_outcome_numbers,
-    .shards = faulty_shards,
-    .outcomes = faulty_outcomes,
-    .chains = faulty_chains,
-    .append = faulty_append,
-    .signal = faulty_signal,
-    .receipt = faulty_receipt,
-    .receipts = faulty_receipts,
-    .governors = faulty_governors,
-    .deadletter = faulty_deadletter,
-    .deadletters = faulty_deadletters,
-    .command_add = faulty_command_add,
-    .command = faulty_command,
-    .commands = faulty_commands,
-    .totals = faulty_totals,
-    .fix = faulty_fix,
-    .sweep = faulty_sweep,
-    .free = backend_free,
-};
+static const struct store_wrap_hooks hooks = {
+    .link_size = sizeof(struct faulty_link), .opened = on_opened, .closed = on_closed, .submit = on_submit};
 
 struct faulty_store *faulty_store_new(struct store_backend *inner)
 {
     struct faulty_store *store = xcalloc(1, sizeof(*store));
-    store->base.ops = &faulty_ops;
-    store->inner = inner;
+    store_wrap_init(&store->wrap, &hooks, inner);
     TAILQ_INIT(&store->links);
     return store;
 }
 
 struct store_backend *faulty_store_backend(struct faulty_store *store)
 {
-    return &store->base;
+    return &store->wrap.base;
 }
 
-void faulty_set(struct faulty_store *store, enum faulty_op op, struct faulty_fault fault)
+void faulty_set(struct faulty_store *store, unsigned op, struct faulty_fault fault)
 {
     store->faults[op] = fault;
 }
 
-unsigned faulty_seen(const struct faulty_store *store, enum faulty_op op)
+unsigned faulty_seen(const struct faulty_store *store, unsigned op)
 {
     return store->seen[op];
 }
@@ -316,5 +197,5 @@ unsigned faulty_held(const struct faulty_store *store)
 void faulty_store_free(struct faulty_store *store)
 {
     if (store)
-        store_backend_free(&store->base);
+        store_backend_free(&store->wrap.base);
 }

@@ -3,20 +3,9 @@
 #ifndef TAI_TESTS_SUPPORT_FAULTY_STORE_H
 #define TAI_TESTS_SUPPORT_FAULTY_STORE_H
 
-#include "store/backend.h"
+#include "support/store_wrap.h"
 
-enum faulty_op {
-    FAULTY_LEASE,
-    FAULTY_LOAD,
-    FAULTY_LOOKUP,
-    FAULTY_WAITING,
-    FAULTY_DUE,
-    FAULTY_COMMIT,
-    FAULTY_NUMBERS,
-    FAULTY_COMMANDS,
-    FAULTY_OPS,
-    FAULTY_ANY = FAULTY_OPS /* whichever of them */
-};
+enum { FAULTY_ANY = OP_COUNT }; /* beside a store_op: whichever of jidoka's */
 
 enum faulty_kind {
     FAULT_NONE,
@@ -37,10 +26,10 @@ struct faulty_store;
 struct faulty_store *faulty_store_new(struct store_backend *inner); /* which stays the caller's */
 struct store_backend *faulty_store_backend(struct faulty_store *store);
 /* Replaces the fault of that operation. */
-void faulty_set(struct faulty_store *store, enum faulty_op op, struct faulty_fault fault);
-unsigned faulty_seen(const struct faulty_store *store, enum faulty_op op); /* requests so far */
-unsigned faulty_held(const struct faulty_store *store);                    /* held or muted */
-void faulty_release(struct faulty_store *store);                           /* sends what is held */
+void faulty_set(struct faulty_store *store, unsigned op, struct faulty_fault fault);
+unsigned faulty_seen(const struct faulty_store *store, unsigned op); /* requests so far */
+unsigned faulty_held(const struct faulty_store *store);              /* held or muted */
+void faulty_release(struct faulty_store *store);                     /* sends what is held */
 void faulty_store_free(struct faulty_store *store);
 
 #endif

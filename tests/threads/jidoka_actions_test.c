@@ -260,7 +260,7 @@ static void test_restart_before_result(void)
     pipeline_init(&p);
     p.sqlite_queue = true;
     begin(&p);
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 1});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 1});
     SEND(&p, {.id = "s1", .data = COST});
     CHECK(pipeline_until(&p, holding));
     pipeline_restart(&p);

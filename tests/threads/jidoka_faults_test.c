@@ -91,7 +91,7 @@ static void test_scenario(void)
 static void test_failing_store(void)
 {
     static const int statuses[] = {-ENOSPC, -EIO};
-    for (enum faulty_op op = 0; op < FAULTY_OPS; op++) {
+    for (enum store_op op = 0; op < OP_OF_JIDOKA; op++) {
         for (unsigned countdown = 0; countdown < 3; countdown++) {
             struct pipeline p;
             begin_scenario(&p, countdown % 2);
@@ -108,8 +108,8 @@ static void test_failing_heartbeats(void)
     struct pipeline p;
     pipeline_init(&p);
     pipeline_open(&p);
-    faulty_set(p.faulty, FAULTY_LEASE, (struct faulty_fault){FAULT_BEFORE, 0, 2, -EIO});
-    faulty_set(p.faulty, FAULTY_LOAD, (struct faulty_fault){FAULT_BEFORE, 0, 6, -EIO});
+    faulty_set(p.faulty, OP_LEASE, (struct faulty_fault){FAULT_BEFORE, 0, 2, -EIO});
+    faulty_set(p.faulty, OP_LOAD, (struct faulty_fault){FAULT_BEFORE, 0, 6, -EIO});
     pipeline_start(&p);
     SEND(&p, {.id = "s1"});
     pipeline_settle(&p);
@@ -125,7 +125,7 @@ static void test_disk_full(void)
     begin(&p);
     SEND(&p, {.id = "s0"});
     pipeline_settle(&p);
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_BEFORE, 0, 4, -ENOSPC});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_BEFORE, 0, 4, -ENOSPC});
     for (int i = 0; i < 40; i++) {
         char id[8];
         snprintf(id, sizeof(id), "d%d", i);
@@ -143,7 +143,7 @@ static void test_lost_replies(void)
     for (unsigned countdown = 0; countdown < 12; countdown++) {
         struct pipeline p;
         begin_scenario(&p, countdown % 2);
-        faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_AFTER, countdown, 1, -EIO});
+        faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_AFTER, countdown, 1, -EIO});
         run_scenario(&p);
         end_scenario(&p);
     }
@@ -220,9 +220,9 @@ static void test_crash_counter(void)
         SEND(&p, {.id = id});
     }
     pipeline_restart(&p);
-    unsigned before = faulty_seen(p.faulty, FAULTY_COMMIT);
+    unsigned before = faulty_seen(p.faulty, OP_COMMIT);
     pipeline_settle(&p);
-    unsigned commits = faulty_seen(p.faulty, FAULTY_COMMIT) - before;
+    unsigned commits = faulty_seen(p.faulty, OP_COMMIT) - before;
     CHECK(commits >= 5 + 2 && commits <= 5 + 7);
     CHECK_INT(p.worker->partitions[0].crashes, 0);
     CHECK(pipeline_drain(&p));
@@ -364,7 +364,7 @@ static void test_lease_lost_at_rest(void)
     SEND(&p, {.id = "s2"});
     pipeline_settle(&p);
     /* Neither was fenced off; s2, behind two leases that were not given back, is an attempt. */
-    CHECK_INT(faulty_seen(p.faulty, FAULTY_COMMIT), 3);
+    CHECK_INT(faulty_seen(p.faulty, OP_COMMIT), 3);
     end(&p);
 }
 
@@ -375,7 +375,7 @@ static void test_share_under_way(void)
     pipeline_init(&p);
     begin(&p);
     pipeline_settle(&p);
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .repeat = 4});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .repeat = 4});
     for (int i = 0; faulty_held(p.faulty) < 4; i++) {
         char name[16];
         snprintf(name, sizeof(name), "e%d", i);
@@ -386,7 +386,7 @@ static void test_share_under_way(void)
     AWAIT(&p, second, !second->lease_pending);
     clock_manual_advance(&p.clock, 20000);
     AWAIT(&p, NULL, giving(p.worker) == 2);
-    faulty_set(p.faulty, FAULTY_LEASE, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
+    faulty_set(p.faulty, OP_LEASE, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
     AWAIT(&p, NULL, faulty_held(p.faulty) == 5);
     faulty_release(p.faulty);
     unsigned turns = 0;

@@ -118,11 +118,11 @@ static void send_some(struct soak *soak)
 static void break_something(struct soak *soak)
 {
     static const int statuses[] = {-EIO, -ENOSPC};
-    enum faulty_op op = draw(soak, FAULTY_OPS);
+    enum store_op op = draw(soak, OP_OF_JIDOKA);
     struct faulty_fault fault = {FAULT_BEFORE, draw(soak, 5), 1 + draw(soak, 3), statuses[draw(soak, 2)]};
-    if (op == FAULTY_COMMIT && draw(soak, 2))
+    if (op == OP_COMMIT && draw(soak, 2))
         fault.kind = FAULT_AFTER;
-    if (op == FAULTY_LEASE)
+    if (op == OP_LEASE)
         fault.repeat = 1;
     soak->faults++;
     faulty_set(soak->p.faulty, op, fault);
@@ -132,7 +132,7 @@ static void restart(struct soak *soak)
 {
     soak->restarts++;
     if (draw(soak, 3) == 0) {
-        for (unsigned i = 0; i < FAULTY_OPS; i++)
+        for (unsigned i = 0; i < OP_OF_JIDOKA; i++)
             faulty_set(soak->p.faulty, i, (struct faulty_fault){0});
         CHECK(pipeline_drain(&soak->p));
     }
@@ -193,7 +193,7 @@ static void check_order(void *ctx, uint32_t shard, const struct outcome *outcome
 static void finish(struct soak *soak)
 {
     struct pipeline *p = &soak->p;
-    for (unsigned i = 0; i < FAULTY_OPS; i++)
+    for (unsigned i = 0; i < OP_OF_JIDOKA; i++)
         faulty_set(p->faulty, i, (struct faulty_fault){0});
     pipeline_settle(p);
     CHECK(pipeline_check(p));

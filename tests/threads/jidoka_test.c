@@ -287,7 +287,7 @@ static void test_intake(void)
     SEND(&p, {.id = "s2"});
     pipeline_settle(&p);
     CHECK_TEXT(pipeline_intake(&p, 0), "1-2/0");
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_AFTER, .repeat = 1, .status = -EIO});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_AFTER, .repeat = 1, .status = -EIO});
     SEND(&p, {.id = "s3"});
     SEND(&p, {.id = "s4"});
     pipeline_settle(&p);

@@ -118,7 +118,7 @@ static void test_restart_before_release(void)
     begin(&p);
     SEND(&p, {.id = "s1"}, {.id = "s2"});
     pipeline_settle(&p);
-    faulty_set(p.faulty, FAULTY_WAITING, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
+    faulty_set(p.faulty, OP_WAITING, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
     SEND(&p, {.id = "act", .type = activated});
     while (!faulty_held(p.faulty))
         pipeline_turn(&p);
@@ -283,15 +283,15 @@ static void test_clock_written(void)
     p.config.partitions = 1;
     begin(&p);
     pipeline_settle(&p);
-    unsigned before = faulty_seen(p.faulty, FAULTY_COMMIT);
+    unsigned before = faulty_seen(p.faulty, OP_COMMIT);
     pipeline_advance(&p, 5000);
-    CHECK_INT(faulty_seen(p.faulty, FAULTY_COMMIT), before);
+    CHECK_INT(faulty_seen(p.faulty, OP_COMMIT), before);
     SEND(&p, {.id = "s1"});
     pipeline_settle(&p);
-    before = faulty_seen(p.faulty, FAULTY_COMMIT);
+    before = faulty_seen(p.faulty, OP_COMMIT);
     for (int i = 0; i < 4; i++)
         pipeline_advance(&p, 1000);
-    CHECK_INT(faulty_seen(p.faulty, FAULTY_COMMIT), before + 4);
+    CHECK_INT(faulty_seen(p.faulty, OP_COMMIT), before + 4);
     pipeline_restart(&p);
     pipeline_settle(&p);
     pipeline_advance(&p, 26001);

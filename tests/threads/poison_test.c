@@ -29,7 +29,7 @@ static void end(struct pipeline *p)
 /* Dies with the commit that comes after `commits` others. */
 static void die_after(struct pipeline *p, unsigned commits)
 {
-    faulty_set(p->faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = commits, .repeat = 1});
+    faulty_set(p->faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = commits, .repeat = 1});
     while (!faulty_held(p->faulty))
         pipeline_turn(p);
     pipeline_restart(p);
@@ -99,11 +99,11 @@ static void test_neighbours(void)
     const char *here = entitlement_in(0), *there = entitlement_in(1);
     SEND(&p, {.id = "poison", .entitlement = here});
     SEND(&p, {.id = "q", .entitlement = there});
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 2, .repeat = 2});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 2, .repeat = 2});
     while (faulty_held(p.faulty) < 2) /* both attempts are begun, neither end is committed */
         pipeline_turn(&p);
     pipeline_restart(&p);
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 2});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 2});
     while (!faulty_held(p.faulty))
         pipeline_turn(&p);
     pipeline_linger(&p, 50);
@@ -164,15 +164,15 @@ static bool leave_while_parked(void)
     const char *here = entitlement_in(0), *there = entitlement_in(1);
     const struct faulty_fault after_attempt = {FAULT_HOLD, .countdown = 1, .repeat = 1};
     SEND(&p, {.id = "a", .entitlement = here});
-    faulty_set(p.faulty, FAULTY_COMMIT, after_attempt);
+    faulty_set(p.faulty, OP_COMMIT, after_attempt);
     while (faulty_held(p.faulty) < 1)
         pipeline_turn(&p);
     SEND(&p, {.id = "q", .entitlement = there});
-    faulty_set(p.faulty, FAULTY_COMMIT, after_attempt);
+    faulty_set(p.faulty, OP_COMMIT, after_attempt);
     while (faulty_held(p.faulty) < 2)
         pipeline_turn(&p);
     pipeline_restart(&p);
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .repeat = 1});
     while (!faulty_held(p.faulty))
         pipeline_turn(&p);
     bool parked = false;

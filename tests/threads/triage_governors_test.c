@@ -181,7 +181,7 @@ static size_t count_applied(struct pipeline *p)
 /* The worker dies at each request of a command's batch, before and after it was done: the command ends once. */
 static void test_deaths(void)
 {
-    static const enum faulty_op ops[] = {FAULTY_COMMANDS, FAULTY_LOOKUP, FAULTY_COMMIT};
+    static const enum store_op ops[] = {OP_COMMANDS, OP_LOOKUP, OP_COMMIT};
     for (int after = 0; after < 2; after++) {
         for (size_t i = 0; i < 3; i++) {
             struct pipeline p;
@@ -195,7 +195,7 @@ static void test_deaths(void)
             CHECK_INT(triage_add(&p, &(struct give){.kind = COMMAND_HALT}, &id), 0);
             while (!faulty_held(p.faulty))
                 pipeline_turn(&p);
-            bool committed = after && ops[i] == FAULTY_COMMIT;
+            bool committed = after && ops[i] == OP_COMMIT;
             /* A muted request is held from its beginning: the COMMIT may still be under way. */
             for (int turn = 0; committed && turn < 1000 && strcmp(triage_status(&p, id), "applied") != 0; turn++)
                 poll(NULL, 0, 5);

@@ -213,7 +213,7 @@ static void test_together(void)
 /* The worker dies at each request of a requeue, before and after it was done: it happens once. */
 static void test_deaths(void)
 {
-    static const enum faulty_op ops[] = {FAULTY_COMMANDS, FAULTY_LOOKUP, FAULTY_COMMIT};
+    static const enum store_op ops[] = {OP_COMMANDS, OP_LOOKUP, OP_COMMIT};
     for (int after = 0; after < 2; after++) {
         for (size_t i = 0; i < 3; i++) {
             struct pipeline p;
