@@ -106,7 +106,7 @@ struct lookup_signal {
     bool conflict_known;       /* out: found, other bytes, and that conflict has its row already */
     bool redrivable;           /* out, redrive > 0: ending redrive-1 is deadlettered or failed */
     enum signal_status status; /* out, if found */
-    uint32_t attempts;         /* out, if asked for: those begun and not finished */
+    uint32_t attempts;         /* out, if asked for: begun under earlier leases, not finished, nor withdrawn */
 };
 struct lookup_governor {
     struct span tenant_id, entitlement_id; /* in */
@@ -202,7 +202,9 @@ struct store_commit {
     const struct command_change *commands; /* ends of commands (triage.h) */
     size_t command_count;
     /* Where a signal may end the process: an attempt is begun in a commit of its own and finished by the commit that
-     * carries it out. NULL: none. A commit that settles forgets all attempts of its partition. */
+     * carries it out. NULL: none. A commit that settles forgets all attempts of its partition. However often it is
+     * begun under one lease it is one attempt, and a later heartbeat of a worker withdraws those of the leases it has
+     * lost or given back: what is left were begun by workers that died. */
     const struct identity *attempt_begins, *attempt_finishes;
 };
 void store_commit(struct store *store, struct store_commit *request);

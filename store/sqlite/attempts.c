@@ -1,5 +1,7 @@
 /* Attempts at signals that may end the process: begun in a commit of their own, finished by the commit that carries the
- * signal out, forgotten once the partition's owners do not crash any more. Database thread only. */
+ * signal out, forgotten once the partition's owners do not crash any more. One is kept for each lease (epoch) under
+ * which the signal was begun, with the worker's name: a worker that is heard of again did not die of what it had begun
+ * under a lease it no longer has. Database thread only. */
 #include "store/sqlite/internal.h"
 
 static void bind_identity(sqlite3_stmt *stmt, const struct identity *identity)
@@ -12,8 +14,10 @@ static void bind_identity(sqlite3_stmt *stmt, const struct identity *identity)
 
 static int begin(struct db_conn *conn, const struct store_commit *request)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "INSERT INTO attempts(id, tenant, entitlement, redrive, partition, count)"
-                                       " VALUES(?1, ?2, ?3, ?4, ?5, 1) ON CONFLICT DO UPDATE SET count = count + 1");
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "INSERT INTO attempts(id, tenant, entitlement, redrive, partition, epoch, worker)"
+                      " SELECT ?1, ?2, ?3, ?4, partition, epoch, owner FROM partitions WHERE partition = ?5"
+                      " ON CONFLICT DO NOTHING");
     bind_identity(stmt, request->attempt_begins);
     sqlite3_bind_int64(stmt, 5, request->partition);
     return db_run(stmt);
@@ -44,14 +48,25 @@ int attempts_write(struct db_conn *conn, const struct store_commit *request)
     return rc;
 }
 
+int attempts_withdraw(struct db_conn *conn, const char *worker)
+{
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "DELETE FROM attempts WHERE worker = ?1 AND NOT EXISTS(SELECT 1 FROM partitions p"
+                      " WHERE p.partition = attempts.partition AND p.epoch = attempts.epoch AND p.owner = ?1)");
+    bind_span(stmt, 1, span_of(worker));
+    return db_run(stmt);
+}
+
 int attempts_read(struct db_conn *conn, struct store_lookup *request)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT coalesce(max(count), 0) FROM attempts"
-                                       " WHERE id = ?1 AND tenant = ?2 AND entitlement = ?3 AND redrive = ?4");
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT count(*) FROM attempts"
+                                       " WHERE id = ?1 AND tenant = ?2 AND entitlement = ?3 AND redrive = ?4"
+                                       " AND epoch < (SELECT epoch FROM partitions WHERE partition = ?5)");
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < request->signal_count; i++) {
         int64_t attempts = 0;
         bind_identity(stmt, &request->signals[i].identity);
+        sqlite3_bind_int64(stmt, 5, request->partition);
         rc = stmt_number(stmt, &request->req, &attempts);
         request->signals[i].attempts = attempts < UINT32_MAX ? (uint32_t)attempts : UINT32_MAX;
     }

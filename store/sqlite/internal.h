@@ -195,6 +195,9 @@ must_check int commands_write(struct db_conn *conn, struct store_commit *request
 /* attempts.c */
 must_check int attempts_write(struct db_conn *conn, const struct store_commit *request);
 must_check int attempts_read(struct db_conn *conn, struct store_lookup *request);
+/* A heartbeat of the worker: it lives, so what it had begun under leases that it does not hold any more was no crash.
+ */
+must_check int attempts_withdraw(struct db_conn *conn, const char *worker);
 op_run signal_run, governors_run, totals_run; /* query.c */
 op_run fix_run, sweep_run;                    /* dataset.c */
 

@@ -266,6 +266,8 @@ int lease_run(struct db_conn *conn, struct op *op)
     request->leases = NULL;
     request->lease_count = request->share = 0;
     int rc = heartbeat(conn, &beat);
+    if (rc == 0)
+        rc = attempts_withdraw(conn, beat.worker);
     if (rc < 0 || beat.leaving)
         return rc;
     sqlite3_stmt *stmt = db_stmt(

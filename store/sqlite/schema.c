@@ -88,4 +88,14 @@ static const char version_1[] =
     " chain TEXT NOT NULL, block INTEGER NOT NULL, ids BLOB NOT NULL,"
     " PRIMARY KEY(chain, block)) STRICT, WITHOUT ROWID;";
 
-const char *const store_sqlite_schema[] = {version_1, NULL};
+/* Version 2.
+ *
+ * attempts: whose they are, so that only those of workers that died count (attempts.c). */
+static const char version_2[] =
+    "DROP TABLE attempts;"
+    "CREATE TABLE attempts("
+    " tenant TEXT NOT NULL, id TEXT NOT NULL, entitlement TEXT NOT NULL, redrive INTEGER NOT NULL,"
+    " partition INTEGER NOT NULL, epoch INTEGER NOT NULL, worker TEXT NOT NULL,"
+    " PRIMARY KEY(id, tenant, entitlement, redrive, epoch)) STRICT, WITHOUT ROWID;";
+
+const char *const store_sqlite_schema[] = {version_1, version_2, NULL};

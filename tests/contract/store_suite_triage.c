@@ -489,25 +489,67 @@ static void attempt(struct site *site, uint64_t epoch, uint64_t number, const ch
     batch_run(site, batch);
 }
 
+static void heartbeat(struct site *site, const char *worker, bool leaving)
+{
+    struct store_lease request = {.worker = worker, .partitions = 2, .ttl_ms = 60000, .leaving = leaving};
+    CHECK_INT(CALL(site->store, lease, &request), 0);
+    arena_done(&request.req.arena);
+}
+
+/* What the workers before died of counts; what a worker begins under the lease it has does not, however often. */
 static void attempts(const struct store_suite *suite)
 {
     struct site site;
     site_open(&site, suite, true);
     uint64_t epoch = claim_all(&site, "a", 2);
-    CHECK_INT(attempts_of(&site, "s", true), 0);
     attempt(&site, epoch, 0, "s", NULL, false);
     attempt(&site, epoch, 1, "other", NULL, false);
+    attempt(&site, epoch, 2, "s", "other", false);
+    CHECK_INT(attempts_of(&site, "s", true), 0);
+    site_reopen(&site);
+    epoch = claim_all(&site, "b", 2);
     CHECK_INT(attempts_of(&site, "s", true), 1);
     CHECK_INT(attempts_of(&site, "s", false), 0);
-    attempt(&site, epoch, 2, "s", "other", false);
-    site_reopen(&site);
-    CHECK_INT(attempts_of(&site, "s", true), 2);
     CHECK_INT(attempts_of(&site, "other", true), 0);
-    epoch = claim_all(&site, "b", 2);
-    attempt(&site, epoch, 3, "other", NULL, false);
-    attempt(&site, epoch, 4, NULL, NULL, true);
+    attempt(&site, epoch, 3, "s", NULL, false);
+    CHECK_INT(attempts_of(&site, "s", true), 1);
+    site_reopen(&site);
+    epoch = claim_all(&site, "c", 2);
+    CHECK_INT(attempts_of(&site, "s", true), 2);
+    attempt(&site, epoch, 4, "other", NULL, false);
+    attempt(&site, epoch, 5, NULL, NULL, true);
+    site_reopen(&site);
+    claim_all(&site, "d", 2);
     CHECK_INT(attempts_of(&site, "s", true), 0);
     CHECK_INT(attempts_of(&site, "other", true), 0);
+    site_close(&site);
+}
+
+/* A worker that is heard of again did not die of what it had begun under a lease that it lost or gave back. */
+static void attempts_withdrawn(const struct store_suite *suite)
+{
+    struct site site;
+    site_open(&site, suite, true);
+    uint64_t number = 0;
+    for (const char *worker = "a\0b\0"; *worker; worker += 2) {
+        attempt(&site, claim_all(&site, worker, 2), number++, "s", NULL, false);
+        heartbeat(&site, worker, false); /* it has the lease */
+        site_reopen(&site);
+    }
+    uint64_t epoch = claim_all(&site, "c", 2);
+    attempt(&site, epoch, number++, "s", NULL, false);
+    CHECK_INT(attempts_of(&site, "s", true), 2);
+    heartbeat(&site, "b", false);
+    CHECK_INT(attempts_of(&site, "s", true), 1);
+    heartbeat(&site, "a", true);
+    CHECK_INT(attempts_of(&site, "s", true), 0);
+    heartbeat(&site, "c", true);
+    heartbeat(&site, "b", true);
+    claim_all(&site, "d", 2);
+    CHECK_INT(attempts_of(&site, "s", true), 0);
+    site_reopen(&site);
+    claim_all(&site, "d", 2); /* the same one again, under a new lease */
+    CHECK_INT(attempts_of(&site, "s", true), 0);
     site_close(&site);
 }
 
@@ -554,5 +596,6 @@ void suite_triage(const struct store_suite *suite)
     retained(suite);
     triage_damages(suite);
     attempts(suite);
+    attempts_withdrawn(suite);
     missing(suite);
 }

@@ -4,6 +4,8 @@
 #include "support/check.h"
 #include "support/triage.h"
 
+#include <errno.h>
+
 enum { PARTITIONS = 2 };
 
 static void begin(struct pipeline *p)
@@ -137,6 +139,42 @@ static void test_released(void)
     end(&p);
 }
 
+/* The n-th commit from here is answered so; waits until the partition is owned again. */
+static void answer_commit(struct pipeline *p, enum faulty_kind kind, unsigned countdown, int status)
+{
+    unsigned seen = faulty_seen(p->faulty, FAULTY_COMMIT);
+    faulty_set(p->faulty, FAULTY_COMMIT,
+               (struct faulty_fault){kind, .countdown = countdown, .repeat = 1, .status = status});
+    while (faulty_seen(p->faulty, FAULTY_COMMIT) <= seen + countdown)
+        pipeline_turn(p);
+}
+
+/* A worker that lives on has not died of what it had begun: neither a commit that is refused, nor one whose reply was
+ * lost, nor a lease that was given back in between counts. */
+static void test_innocent(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    const char *here = entitlement_in(0);
+    SEND(&p, {.id = "a", .entitlement = here}, {.id = "b", .entitlement = here});
+    for (int i = 0; i < 3; i++)
+        answer_commit(&p, FAULT_BEFORE, 1, -EINVAL); /* an attempt at a; its end is refused */
+    for (int i = 0; i < 3; i++)
+        answer_commit(&p, FAULT_AFTER, 0, -EIO); /* an attempt at a, done, but said not to be */
+    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 1});
+    while (!faulty_held(p.faulty))
+        pipeline_turn(&p);
+    faulty_release(p.faulty);
+    CHECK(pipeline_drain(&p));
+    pipeline_start(&p);
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "a"), "executed");
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "b"), "executed");
+    CHECK_TEXT(triage_list(&p), "");
+    end(&p);
+}
+
 /* What is worked off without a crash for a second has recovered: whole batches again. */
 static void test_recovered(void)
 {
@@ -204,6 +242,7 @@ int main(void)
                                               {"twice", test_twice},
                                               {"neighbours", test_neighbours},
                                               {"released", test_released},
+                                              {"innocent", test_innocent},
                                               {"recovered", test_recovered},
                                               {"leaves_while_parked", test_leaves_while_parked},
                                               {NULL, NULL}};
