@@ -142,10 +142,10 @@ static void test_released(void)
 /* The n-th commit from here is answered so; waits until the partition is owned again. */
 static void answer_commit(struct pipeline *p, enum faulty_kind kind, unsigned countdown, int status)
 {
-    unsigned seen = faulty_seen(p->faulty, FAULTY_COMMIT);
-    faulty_set(p->faulty, FAULTY_COMMIT,
+    unsigned seen = faulty_seen(p->faulty, OP_COMMIT);
+    faulty_set(p->faulty, OP_COMMIT,
                (struct faulty_fault){kind, .countdown = countdown, .repeat = 1, .status = status});
-    while (faulty_seen(p->faulty, FAULTY_COMMIT) <= seen + countdown)
+    while (faulty_seen(p->faulty, OP_COMMIT) <= seen + countdown)
         pipeline_turn(p);
 }
 
@@ -162,7 +162,7 @@ static void test_innocent(void)
         answer_commit(&p, FAULT_BEFORE, 1, -EINVAL); /* an attempt at a; its end is refused */
     for (int i = 0; i < 3; i++)
         answer_commit(&p, FAULT_AFTER, 0, -EIO); /* an attempt at a, done, but said not to be */
-    faulty_set(p.faulty, FAULTY_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 1});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 1, .repeat = 1});
     while (!faulty_held(p.faulty))
         pipeline_turn(&p);
     faulty_release(p.faulty);
