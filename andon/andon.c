@@ -79,6 +79,12 @@ static int start(struct andon *andon, struct error *err)
 
 int andon_new(const struct andon_options *options, struct andon **ret, struct error *err)
 {
+    const struct andon_config *config = options->config;
+    if (config->tokens_count == 0 && !config->listen.loopback)
+        return error_set(err, -EINVAL,
+                         "andon.listen %s is reachable from other machines, but there are no tokens: configure "
+                         "andon.tokens_file or listen on 127.0.0.1",
+                         config->listen.text);
     struct andon *andon = xcalloc(1, sizeof(*andon));
     andon->options = *options;
     int r = start(andon, err);
@@ -88,6 +94,11 @@ int andon_new(const struct andon_options *options, struct andon **ret, struct er
     }
     *ret = andon;
     return 0;
+}
+
+void andon_reload(struct andon *andon, const struct andon_config *config)
+{
+    api_set_tokens(andon->api, config);
 }
 
 uint16_t andon_port(const struct andon *andon)

@@ -41,6 +41,8 @@ struct andon_options {
 };
 
 must_check int andon_new(const struct andon_options *options, struct andon **ret, struct error *err);
+/* Takes over the tokens of config. On andon's thread. */
+void andon_reload(struct andon *andon, const struct andon_config *config);
 uint16_t andon_port(const struct andon *andon);
 /* Receipts everything that is in the outcome table, signs the last checkpoint, stops listening, gives the shards back,
  * then calls done from the loop. */

@@ -11,6 +11,7 @@ struct api_call *api_call_new(struct api *api, struct http_request *req, store_d
 {
     struct api_call *call = xcalloc(1, sizeof(*call));
     call->api = api;
+    call->access = api->access;
     call->req = req;
     call->request.done = done;
     call->request.ctx = call;
@@ -154,7 +155,7 @@ const struct api_route *api_route(const struct api *api, const struct http_reque
 static void enter(void *ctx, struct http_request *req)
 {
     const struct api_route *route = api_route(ctx, req);
-    if (route->roles & API_PROBE || api_admit(req, route))
+    if (api_admit(ctx, req, route))
         route->handler(ctx, req);
 }
 
@@ -180,6 +181,8 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     api->options = *options;
     api->hasher = hasher_new();
     add_routes(api);
+    api_access_metrics(api, options->metrics->registry);
+    api_set_tokens(api, options->config);
     json_init(&api->doc);
     buf_init(&api->scratch, API_SCRATCH_MAX);
     api->health = health_new(options->metrics->registry, TAI_VERSION);
@@ -210,6 +213,12 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     return 0;
 }
 
+void api_set_tokens(struct api *api, const struct andon_config *config)
+{
+    tokens_free(api->tokens);
+    api->tokens = tokens_new(config->tokens, config->tokens_count);
+}
+
 uint16_t api_port(const struct api *api)
 {
     return http_server_port(api->server);
@@ -238,6 +247,7 @@ void api_free(struct api *api)
     http_metrics_free(api->http_metrics);
     health_free(api->health);
     hasher_free(api->hasher);
+    tokens_free(api->tokens);
     json_done(&api->doc);
     buf_done(&api->scratch);
     free(api->routes);

@@ -24,6 +24,8 @@ struct api_options {
 };
 
 must_check int api_new(const struct api_options *options, struct api **ret, struct error *err);
+/* From the next request on those of config are taken. */
+void api_set_tokens(struct api *api, const struct andon_config *config);
 uint16_t api_port(const struct api *api);
 void api_refuse_ready(struct api *api); /* draining: not ready from now on */
 void api_drain(struct api *api, void (*done)(void *ctx), void *ctx);

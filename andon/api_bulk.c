@@ -131,6 +131,17 @@ static bool read_action(struct api_call *call)
     return false;
 }
 
+/* What it is filled in with must outlive the handler. */
+static bool own_tenant(struct api_call *call, struct store_deadletters *list)
+{
+    struct span given = list->tenant_id;
+    if (!api_access_tenant(call->api, call->req, &list->tenant_id))
+        return false;
+    if (!given.len)
+        list->tenant_id = api_triage_keep(call, list->tenant_id);
+    return true;
+}
+
 static bool read_filter(struct api_call *call)
 {
     static const char *const fields[] = {"class", "reason", "tenant_id", "entitlement_id", "before", NULL};
@@ -143,7 +154,7 @@ static bool read_filter(struct api_call *call)
         return false;
     }
     return api_body_fields(call, filter, "filter", fields) &&
-           api_body_text(call, filter, "tenant_id", API_TENANT_MAX, &list->tenant_id) &&
+           api_body_text(call, filter, "tenant_id", API_TENANT_MAX, &list->tenant_id) && own_tenant(call, list) &&
            api_body_text(call, filter, "entitlement_id", API_ID_MAX, &list->entitlement_id) &&
            api_body_text(call, filter, "reason", STORE_REASON_MAX, &list->reason) &&
            api_body_text(call, filter, "class", API_ID_MAX, &class) &&

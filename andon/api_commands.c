@@ -57,9 +57,14 @@ void api_command_new_id(struct api_call *call)
 static bool read_operator(struct api_call *call, struct span *ret)
 {
     struct span name = http_header(call->req, "X-Operator");
-    *ret = SPAN("local");
+    *ret = call->access.named ? api_triage_keep(call, span_of(call->access.name)) : SPAN("local");
     if (!name.ptr)
         return true;
+    if (call->access.named && !span_is(name, call->access.name)) {
+        http_problem(call->req, 403, NULL, "the receipt names the owner of the token, %s: leave X-Operator out",
+                     call->access.name);
+        return false;
+    }
     if (http_header_count(call->req, "X-Operator") > 1 || name.len > COMMAND_OPERATOR_MAX || !printable(name, ' ')) {
         http_problem(call->req, 400, NULL, "X-Operator must be given once, 1 to %d printable ASCII characters",
                      COMMAND_OPERATOR_MAX);
@@ -271,7 +276,7 @@ static void on_command(struct store_request *request, int status)
     struct api_call *call = request->ctx;
     if (api_call_failed(call, request, status))
         return;
-    if (!call->triage->command.found) {
+    if (!call->triage->command.found || !api_sees(call, call->triage->command.command.tenant_id)) {
         http_problem(call->req, 404, NULL, "no command with this id is known");
         api_call_free(call);
         return;

@@ -135,7 +135,7 @@ static bool read_list(struct api_call *call, struct store_deadletters *list)
 {
     struct http_request *req = call->req;
     struct span tenant, entitlement, reason, class, before, position;
-    if (!api_param_text(req, "tenant_id", false, API_TENANT_MAX, &tenant) ||
+    if (!api_param_tenant(call->api, req, false, &tenant) ||
         !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement) || !read_reason(req, &reason) ||
         !api_param_text(req, "class", false, API_ID_MAX, &class) || !api_class_parse(req, class, &list->class) ||
         !api_param_text(req, "before", false, API_ID_MAX, &before) ||
@@ -170,7 +170,8 @@ void api_deadletter_list(void *ctx, struct http_request *req)
 
 static bool not_found(struct api_call *call)
 {
-    if (call->triage->deadletter.found)
+    const struct store_deadletter *one = &call->triage->deadletter;
+    if (one->found && api_sees(call, one->deadletter.row.identity.tenant_id))
         return false;
     http_problem(call->req, 404, NULL,
                  "no dead letter with this id is open: it was requeued or discarded, or there never was one");
@@ -283,7 +284,8 @@ static void on_repeat(struct store_request *request, int status)
     const struct store_command *found = &call->triage->command;
     if (api_call_failed(call, request, status))
         return;
-    if (found->found && found->command.kind == call->triage->add.command.kind &&
+    if (found->found && api_sees(call, found->command.tenant_id) &&
+        found->command.kind == call->triage->add.command.kind &&
         strcmp(found->command.deadletter_id, call->triage->deadletter.id) == 0)
         api_command_accepted(call);
     else

@@ -154,7 +154,7 @@ void api_governor_list(void *ctx, struct http_request *req)
     struct span tenant_id, state_name;
     int state;
     uint32_t limit;
-    if (!api_param_text(req, "tenant_id", false, API_TENANT_MAX, &tenant_id) ||
+    if (!api_param_tenant(api, req, false, &tenant_id) ||
         !api_param_text(req, "state", false, API_TENANT_MAX, &state_name) || !parse_state(req, state_name, &state) ||
         !api_param_limit(req, &limit))
         return;

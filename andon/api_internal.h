@@ -5,6 +5,7 @@
 
 #include "andon/api.h"
 #include "andon/api_routes.h"
+#include "andon/tokens.h"
 #include "common/http.h"
 #include "common/json.h"
 #include "kaizen/health.h"
@@ -20,6 +21,24 @@ enum {
     API_COMMANDS_MAX = 10000  /* pending in all */
 };
 
+/* Whose request it is. Without tokens: everybody's, who is not named and has every right. */
+struct api_access {
+    bool named;
+    char name[TOKEN_NAME_MAX + 1];
+    char tenant[TOKEN_TENANT_MAX + 1]; /* bound to; empty: all */
+    unsigned roles;
+};
+
+enum api_denial {
+    API_DENIED_ORIGIN,
+    API_DENIED_NO_TOKEN,
+    API_DENIED_TOKEN,
+    API_DENIED_EXPIRED,
+    API_DENIED_ROLE,
+    API_DENIED_TENANT,
+    API_DENIALS
+};
+
 struct api {
     struct api_options options;
     struct http_server *server;
@@ -27,6 +46,9 @@ struct api {
     struct http_metrics *http_metrics;
     struct health *health;
     struct hasher *hasher;
+    struct tokens *tokens;    /* NULL: without */
+    struct api_access access; /* of the request whose handler runs; a call has its own copy */
+    struct metric_counter *denied[API_DENIALS];
     struct api_call *calls; /* under way */
     struct json_doc doc;    /* of the body being read */
     struct buf scratch;
@@ -39,6 +61,7 @@ struct api_triage; /* api_triage.h */
 struct api_call {
     struct api_call *next, **link;
     struct api *api;
+    struct api_access access;
     struct http_request *req;
     union {
         struct store_request request;
@@ -60,12 +83,24 @@ struct api_call {
 
 /* The row of the request's endpoint. */
 const struct api_route *api_route(const struct api *api, const struct http_request *req);
-/* Whether the request comes from here (api_guard.c) and carries only parameters of the route, once each; otherwise it
- * has been answered. Handlers run after it. */
-bool api_admit(struct http_request *req, const struct api_route *route);
+
+/* Whether whoever sent the request may use the route with what it names, and it carries only parameters of the route;
+ * otherwise it has been answered. Handlers run after it (api_access.c). */
+bool api_admit(struct api *api, struct http_request *req, const struct api_route *route);
+/* A filter by tenant: if it is empty it becomes the tenant the request is bound to (valid while the handler runs).
+ * false: it names another one; answered 403. */
+bool api_access_tenant(struct api *api, struct http_request *req, struct span *tenant_id);
+/* Whether whoever sent the call may know of what belongs to this tenant. */
+bool api_sees(const struct api_call *call, struct span tenant_id);
+void api_access_metrics(struct api *api, struct metrics *metrics);
+
+/* Whether the query holds only parameters of allowed, once each; otherwise it has been answered (api_param.c). */
+bool api_params_known(struct http_request *req, const char *const *allowed);
 
 /* Parameters (api_param.c). Absent: len 0. false: answered 400, naming the parameter. */
 bool api_param_text(struct http_request *req, const char *name, bool required, size_t max, struct span *ret);
+/* "tenant_id", or that of the token. */
+bool api_param_tenant(struct api *api, struct http_request *req, bool required, struct span *ret);
 bool api_param_limit(struct http_request *req, uint32_t *ret);
 bool api_param_shard(struct http_request *req, const struct api *api, bool *ret_given, uint32_t *ret);
 /* A path segment of at most max bytes. */

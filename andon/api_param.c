@@ -6,6 +6,48 @@
 
 enum { CURSOR_MAX = 512, CURSOR_HEAD = 10 }; /* "1" + 8 hex + ":" */
 
+static bool allowed_once(struct http_request *req, struct span name, const char *const *allowed, uint32_t *seen)
+{
+    for (size_t i = 0; allowed[i]; i++) {
+        if (!span_is(name, allowed[i]))
+            continue;
+        if (*seen & 1u << i) {
+            http_problem(req, 400, NULL, "the parameter \"%s\" is given twice", allowed[i]);
+            return false;
+        }
+        *seen |= 1u << i;
+        return true;
+    }
+    struct buf known;
+    buf_init(&known, 512);
+    for (size_t i = 0; allowed[i]; i++)
+        buf_addf(&known, "%s%s", i ? ", " : "", allowed[i]);
+    http_problem(req, 400, NULL, "unknown parameter \"%.*s\"; known here: %s", (int)(name.len < 64 ? name.len : 64),
+                 name.ptr, known.len ? buf_cstr(&known) : "none");
+    buf_done(&known);
+    return false;
+}
+
+/* Names are compared as sent: ours need no escapes. */
+bool api_params_known(struct http_request *req, const char *const *allowed)
+{
+    struct span rest = http_target(req);
+    const char *query = rest.len ? memchr(rest.ptr, '?', rest.len) : NULL;
+    uint32_t seen = 0;
+    rest = query ? (struct span){query + 1, rest.len - (size_t)(query + 1 - rest.ptr)} : (struct span){0};
+    while (rest.len) {
+        const char *end = memchr(rest.ptr, '&', rest.len);
+        size_t len = end ? (size_t)(end - rest.ptr) : rest.len;
+        const char *equals = len ? memchr(rest.ptr, '=', len) : NULL;
+        struct span name = {rest.ptr, equals ? (size_t)(equals - rest.ptr) : len};
+        if (len && !allowed_once(req, name, allowed, &seen))
+            return false;
+        rest.ptr += end ? len + 1 : len;
+        rest.len -= end ? len + 1 : len;
+    }
+    return true;
+}
+
 static bool printable(struct span text)
 {
     for (size_t i = 0; i < text.len; i++)
@@ -33,6 +75,12 @@ bool api_param_text(struct http_request *req, const char *name, bool required, s
     }
     *ret = text;
     return check_text(req, name, max, text);
+}
+
+bool api_param_tenant(struct api *api, struct http_request *req, bool required, struct span *ret)
+{
+    return api_param_text(req, "tenant_id", required && !api->access.tenant[0], API_TENANT_MAX, ret) &&
+           api_access_tenant(api, req, ret);
 }
 
 bool api_path_text(struct http_request *req, const char *name, size_t max, struct span *ret)

@@ -72,8 +72,7 @@ static void on_receipts(struct store_request *request, int status)
 static bool choose_log(struct api *api, struct http_request *req, struct span *ret_chain, uint32_t *ret_shard)
 {
     bool by_shard;
-    if (!api_param_text(req, "tenant_id", false, API_TENANT_MAX, ret_chain) ||
-        !api_param_shard(req, api, &by_shard, ret_shard))
+    if (!api_param_tenant(api, req, false, ret_chain) || !api_param_shard(req, api, &by_shard, ret_shard))
         return false;
     if (by_shard && ret_chain->len) {
         http_problem(req, 400, NULL, "give \"tenant_id\" for one chain or \"shard\" for a whole log, not both");
@@ -152,7 +151,7 @@ static void on_receipt(struct store_request *request, int status)
     if (api_call_failed(call, request, status))
         return;
     const struct store_receipt *found = &call->receipt;
-    if (!found->found) {
+    if (!found->found || !api_sees(call, found->receipt.chain)) {
         http_problem(call->req, 404, NULL, "no receipt with this id is in the ledger");
         api_call_free(call);
         return;

@@ -141,8 +141,7 @@ void api_signal_get(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
     struct span id, tenant_id, entitlement_id;
-    if (!api_path_text(req, "id", API_ID_MAX, &id) ||
-        !api_param_text(req, "tenant_id", true, API_TENANT_MAX, &tenant_id) ||
+    if (!api_path_text(req, "id", API_ID_MAX, &id) || !api_param_tenant(api, req, true, &tenant_id) ||
         !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement_id))
         return;
     struct api_call *call = api_call_new(api, req, on_signal);

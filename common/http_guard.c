@@ -1,4 +1,4 @@
-/* Checks of Host and Origin for listeners without credentials; http_guard.h says what for. No state; the loop's thread,
+/* Checks of Host and Origin; http_guard.h says what for. No state; the loop's thread,
  * for it answers. */
 #include "common/http_guard.h"
 
@@ -54,10 +54,9 @@ bool http_host_loopback(struct span host)
     return inet_pton(AF_INET, name, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
 }
 
-static bool same_origin(struct span origin, struct span host)
+static bool same_origin(struct span origin, struct span host, const char *scheme)
 {
-    static const char scheme[] = "http://";
-    size_t len = sizeof(scheme) - 1;
+    size_t len = strlen(scheme);
     return host.len > 0 && origin.len == len + host.len && strncasecmp(origin.ptr, scheme, len) == 0 &&
            strncasecmp(origin.ptr + len, host.ptr, host.len) == 0;
 }
@@ -70,10 +69,20 @@ bool http_guard_local(struct http_request *req, const char *credentials)
         rule = "only requests from this machine are served";
     else if (host.ptr && !http_host_loopback(host))
         rule = "Host must be localhost, 127.0.0.1 or [::1]";
-    else if (origin.ptr && (http_header_count(req, "Origin") > 1 || !same_origin(origin, host)))
+    else if (origin.ptr && (http_header_count(req, "Origin") > 1 || !same_origin(origin, host, "http://")))
         rule = "requests of web pages (header Origin) are refused";
     if (!rule)
         return true;
     http_problem(req, 403, NULL, "without %s, %s", credentials, rule);
+    return false;
+}
+
+bool http_guard_origin(struct http_request *req)
+{
+    struct span host = http_header(req, "Host"), origin = http_header(req, "Origin");
+    if (!origin.ptr || (http_header_count(req, "Origin") == 1 &&
+                        (same_origin(origin, host, "http://") || same_origin(origin, host, "https://"))))
+        return true;
+    http_problem(req, 403, NULL, "requests of web pages of another origin are refused");
     return false;
 }

@@ -98,6 +98,7 @@ void loader_derive(struct loader *loader)
     config->jidoka.config_sha256 = detail_of(loader)->sha256;
     derive_keys(loader);
     derive_policies(loader);
+    loader_derive_tokens(loader);
 }
 
 static void check_listen(struct loader *loader)
@@ -109,10 +110,10 @@ static void check_listen(struct loader *loader)
         problems_add(loader->problems, blame(loader, "ingress.listen", NULL),
                      "ingress.listen: %s is open to others, and there are no keys: add `keys`, or listen on 127.0.0.1",
                      ingress->text);
-    if (!andon->loopback)
+    if (!andon->loopback && !config->andon.tokens_file)
         problems_add(loader->problems, blame(loader, "andon.listen", NULL),
-                     "andon.listen: %s is open to others, and andon asks for no credentials: listen on 127.0.0.1 and "
-                     "put a proxy that does before it",
+                     "andon.listen: %s is open to others, and there are no tokens: name an andon.tokens_file (`tai key "
+                     "new token` makes one), or listen on 127.0.0.1",
                      andon->text);
     if (ingress->port != 0 && ingress->port == andon->port && strcmp(ingress->host, andon->host) == 0)
         problems_add(loader->problems, blame(loader, "andon.listen", "ingress.listen"),
@@ -142,8 +143,7 @@ static void check_limits(struct loader *loader)
                             "process");
 }
 
-/* Names of items are unique; they are the `const char *` of the option called key. */
-static void check_unique(struct loader *loader, enum config_list list, size_t offset, const char *key)
+void loader_check_unique(struct loader *loader, enum config_list list, size_t offset, const char *key)
 {
     size_t count = detail_of(loader)->lists[list].count;
     for (size_t i = 1; i < count; i++) {
@@ -185,8 +185,9 @@ void loader_check(struct loader *loader)
 {
     check_listen(loader);
     check_limits(loader);
-    check_unique(loader, LIST_KEYS, offsetof(struct key_item, key.id), "id");
-    check_unique(loader, LIST_ACTIONS, offsetof(struct action_config, name), "name");
-    check_unique(loader, LIST_POLICIES, offsetof(struct policy_item, policy.name), "name");
+    loader_check_unique(loader, LIST_KEYS, offsetof(struct key_item, key.id), "id");
+    loader_check_unique(loader, LIST_ACTIONS, offsetof(struct action_config, name), "name");
+    loader_check_unique(loader, LIST_POLICIES, offsetof(struct policy_item, policy.name), "name");
     check_policies(loader);
+    loader_check_tokens(loader);
 }

@@ -14,11 +14,12 @@ enum config_store { CONFIG_STORE_SQLITE };
 enum config_period { CONFIG_PERIOD_NONE, CONFIG_PERIOD_HOUR, CONFIG_PERIOD_DAY, CONFIG_PERIOD_MONTH };
 enum config_scheme { CONFIG_SCHEME_X_SIGNATURE };
 enum config_role { CONFIG_ROLE_PUBLISHER, CONFIG_ROLE_MARKETPLACE };
+enum config_token_role { CONFIG_TOKEN_VIEWER, CONFIG_TOKEN_OPERATOR, CONFIG_TOKEN_AUDITOR, CONFIG_TOKEN_PUBLISHER };
 enum config_policy_type { CONFIG_POLICY_COST_GOVERNANCE };
 enum config_exceeded { CONFIG_EXCEEDED_DENY, CONFIG_EXCEEDED_ACTION };
 enum config_action_type { CONFIG_ACTION_NONE };
 
-enum { CONFIG_SECRET_MIN = 16, CONFIG_FILE_MAX = 1 << 20, CONFIG_SHA256_HEX = 64 };
+enum { CONFIG_SECRET_MIN = 16, CONFIG_FILE_MAX = 1 << 20, CONFIG_SHA256_SIZE = 32, CONFIG_SHA256_HEX = 64 };
 
 struct config_address {
     const char *text; /* as written: "127.0.0.1:8080", "[::1]:8080" */
@@ -38,6 +39,8 @@ struct key_config {
     const char *tenant; /* "*": any */
     const char *secret; /* raw bytes, at least CONFIG_SECRET_MIN of them */
     size_t secret_len;
+    const char *previous; /* the secret before this one, taken as well; NULL: none */
+    size_t previous_len;
 };
 
 struct ingress_config {
@@ -129,9 +132,21 @@ struct ledger_config {
     const char *key_file; /* ledger.key_file, by default <run.data>/ledger.key */
 };
 
+/* A bearer token of andon, known by its hash alone. */
+struct token_config {
+    const char *name; /* who uses it; enters receipts as the operator */
+    enum config_token_role role;
+    const char *tenant; /* "*": all */
+    uint8_t sha256[CONFIG_SHA256_SIZE];
+    int64_t expires_ms; /* wall; INT64_MAX: never */
+};
+
 struct andon_config {
     struct config_address listen;
     int64_t max_connections;
+    const char *tokens_file; /* NULL: without tokens, everybody on this machine may do everything */
+    const struct token_config *tokens;
+    size_t tokens_count;
     int64_t partitions; /* kanban.partitions */
     struct ledger_config ledger;
 };
@@ -190,6 +205,10 @@ must_check int config_parse(struct span text, const char *name, const struct con
 
 /* NULL-safe; secrets are overwritten. */
 void config_free(struct config *config);
+
+/* Appends the names of the options and lists whose values differ, comma-separated: of those that are taken over on
+ * SIGHUP, or of the others. */
+void config_diff(const struct config *before, const struct config *after, bool reloadable, struct buf *out);
 
 enum config_show { CONFIG_SHOW_TEXT, CONFIG_SHOW_JSON };
 /* The effective values, secrets as "***": as YAML with the origin of each behind it, or as canonical JSON (RFC 8785),

@@ -29,7 +29,7 @@ static struct config *config_new(const char *file)
     for (size_t i = 0; i < config_options_count; i++) {
         const struct option *option = &config_options[i];
         detail->origins[i] = (struct origin){ORIGIN_DEFAULT, 0, NULL};
-        if (option_parse(option, span_of(option->fallback), config, &detail->arena, NULL) < 0)
+        if (option->fallback && option_parse(option, span_of(option->fallback), config, &detail->arena, NULL) < 0)
             abort(); /* a wrong row of the table */
     }
     return config;
@@ -43,6 +43,8 @@ void config_free(struct config *config)
         struct key_item *item = list_item(config, LIST_KEYS, i);
         if (item->key.secret)
             explicit_bzero((char *)item->key.secret, item->key.secret_len);
+        if (item->key.previous)
+            explicit_bzero((char *)item->key.previous, item->key.previous_len);
     }
     arena_done(&config->detail->arena);
     free((void *)config->detail->warnings);
@@ -92,12 +94,13 @@ const char *config_sha256(const struct config *config)
 static int load_text(const struct input *input, struct config **ret, struct config_problems *problems)
 {
     size_t before = problems->count;
-    struct loader loader = {config_new(input->path), problems};
+    struct loader loader = {.config = config_new(input->path), .problems = problems};
     if (input->text.len > 0)
         loader_apply_yaml(&loader, input->text);
     loader_apply_environment(&loader, input->env);
     loader_apply_overrides(&loader, input->overrides, input->overrides_count);
     loader_read_secrets(&loader);
+    loader_read_tokens(&loader);
     loader_derive(&loader);
     loader_check(&loader);
     bool good = problems->count == before && !problems_full(problems);
@@ -111,23 +114,26 @@ static int load_text(const struct input *input, struct config **ret, struct conf
 }
 
 /* The whole file, or one byte more than is allowed, so that yaml.c sees that it is too large. */
-static int read_config(const char *path, struct buf *out)
+int loader_read(int fd, struct buf *out)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return -errno;
-    int code = 0;
     while (out->len <= CONFIG_FILE_MAX) {
         char *end = buf_reserve(out, CONFIG_FILE_MAX + 1 - out->len);
         ssize_t n = read(fd, end, CONFIG_FILE_MAX + 1 - out->len);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n <= 0) {
-            code = n < 0 ? -errno : 0;
-            break;
-        }
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
         out->len += (size_t)n;
     }
+    return 0;
+}
+
+static int read_config(const char *path, struct buf *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    int code = loader_read(fd, out);
     close(fd);
     return code;
 }

@@ -86,5 +86,5 @@ struct origin item_origin(const struct config *config, enum config_list list, si
     }
     if (line == 0)
         return (struct origin){ORIGIN_DEFAULT, 0, NULL};
-    return (struct origin){ORIGIN_FILE, line, config->detail->file};
+    return (struct origin){ORIGIN_FILE, line, config->detail->lists[list].file};
 }

@@ -18,6 +18,7 @@ static const char *const period_words[] = {"none", "hour", "day", "month", NULL}
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
 static const char *const scheme_words[] = {"x-signature", NULL};
 static const char *const role_words[] = {"publisher", "marketplace", NULL};
+static const char *const token_words[] = {"viewer", "operator", "auditor", "publisher", NULL};
 static const char *const policy_words[] = {"cost_governance", NULL};
 static const char *const exceeded_words[] = {"deny", "action", NULL};
 static const char *const action_words[] = {"none", NULL};
@@ -43,13 +44,13 @@ const struct option config_options[] = {
      .help = "One signal (413 beyond it); not more than ingress.max_body."},
     {"ingress.max_batch", OPTION_INT, "1000", RANGE(1, 1000), AT(ingress.max_batch),
      .help = "Signals in one request (413 beyond it)."},
-    {"ingress.rate", OPTION_INT, "0", RANGE(0, 10000000), AT(ingress.rate),
+    {"ingress.rate", OPTION_INT, "0", RANGE(0, 10000000), .flags = OPTION_RELOADABLE, AT(ingress.rate),
      .help = "Signals a second this process accepts (429 beyond it). 0 = no limit."},
-    {"ingress.rate_burst", OPTION_INT, "0", RANGE(0, 10000000), AT(ingress.rate_burst),
+    {"ingress.rate_burst", OPTION_INT, "0", RANGE(0, 10000000), .flags = OPTION_RELOADABLE, AT(ingress.rate_burst),
      .help = "Signals accepted at once above ingress.rate. 0 = as many as in one second."},
-    {"ingress.tenant_rate", OPTION_INT, "0", RANGE(0, 10000000), AT(ingress.tenant_rate),
+    {"ingress.tenant_rate", OPTION_INT, "0", RANGE(0, 10000000), .flags = OPTION_RELOADABLE, AT(ingress.tenant_rate),
      .help = "As ingress.rate, for each tenant. 0 = no limit."},
-    {"ingress.tenant_burst", OPTION_INT, "0", RANGE(0, 10000000), AT(ingress.tenant_burst),
+    {"ingress.tenant_burst", OPTION_INT, "0", RANGE(0, 10000000), .flags = OPTION_RELOADABLE, AT(ingress.tenant_burst),
      .help = "As ingress.rate_burst, for each tenant."},
     {"ingress.source", OPTION_TEXT, "unsigned", .syntax = SYNTAX_SOURCE, AT(ingress.source),
      .help = "`source` of a signal that names none and came without a key; with a key it is the key's id."},
@@ -114,15 +115,20 @@ const struct option config_options[] = {
      .help = "The private Ed25519 key that signs checkpoints; made on the first start if it is missing."},
 
     {"andon.listen", OPTION_ADDRESS, "127.0.0.1:8081", AT(andon.listen),
-     .help = "Where receipts, governors and the checkpoint are read. It asks for no credentials: loopback only."},
+     .help = "Where receipts, governors and the checkpoint are read. Beyond loopback only with andon.tokens_file."},
+    {"andon.tokens_file", OPTION_TEXT, .syntax = SYNTAX_PATH, .flags = OPTION_OPTIONAL | OPTION_RELOADABLE,
+     AT(andon.tokens_file),
+     .help =
+         "File with the `tokens` (below) that may use andon, not writable by group or others. Without it andon asks "
+         "for no token, and whoever is on this machine may do everything."},
     {"andon.max_connections", OPTION_INT, "1000", RANGE(1, 1000000), AT(andon.max_connections),
      .help = "As ingress.max_connections."},
 
-    {"log.level", OPTION_ENUM, "info", .words = level_words, AT(log.level),
+    {"log.level", OPTION_ENUM, "info", .words = level_words, .flags = OPTION_RELOADABLE, AT(log.level),
      .help = "The least severe lines that are logged."},
 
-    {"shutdown.timeout", OPTION_DURATION, "10s", RANGE(100, MINUTES(10)), AT(shutdown.timeout_ms),
-     .help = "Time after SIGTERM to finish what was accepted."},
+    {"shutdown.timeout", OPTION_DURATION, "10s", RANGE(100, MINUTES(10)), .flags = OPTION_RELOADABLE,
+     AT(shutdown.timeout_ms), .help = "Time after SIGTERM to finish what was accepted."},
 };
 const size_t config_options_count = sizeof(config_options) / sizeof(config_options[0]);
 
@@ -135,10 +141,27 @@ static const struct option key_options[] = {
      .help = "Never in the file: from TAI_KEYS_<ID>_SECRET, the id in capitals and `_` for other characters."},
     {"secret_file", OPTION_FILE, .syntax = SYNTAX_PATH, .flags = OPTION_OPTIONAL, ITEM(key_item, secret_file),
      .help = "File that holds the secret, at least 16 bytes; one newline at its end is left out."},
+    {"previous_secret_file", OPTION_FILE, .syntax = SYNTAX_PATH, .flags = OPTION_OPTIONAL,
+     ITEM(key_item, previous_file),
+     .help = "File with the secret before this one: while it is named, both are taken, so that a secret can be changed "
+             "without a refused signal."},
     {"tenant", OPTION_TEXT, .syntax = SYNTAX_TENANT, ITEM(key_item, key.tenant),
      .help = "The tenant the key speaks for, or \"*\" for any."},
     {"role", OPTION_ENUM, "publisher", .words = role_words, ITEM(key_item, key.role),
      .help = "`marketplace` may also send entitlement and refund events."},
+};
+
+static const struct option token_options[] = {
+    {"name", OPTION_TEXT, .syntax = SYNTAX_KEY_ID, ITEM(token_item, token.name),
+     .help = "Who uses it; stands as the operator in the receipts of the commands it gives."},
+    {"role", OPTION_ENUM, .words = token_words, ITEM(token_item, token.role),
+     .help = "What it may do: the table in security.md."},
+    {"tenant", OPTION_TEXT, .syntax = SYNTAX_TENANT, ITEM(token_item, token.tenant),
+     .help = "The one tenant whose data it reaches, or \"*\" for all."},
+    {"sha256", OPTION_TEXT, .syntax = SYNTAX_SHA256, ITEM(token_item, sha256),
+     .help = "SHA-256 of the token in hex, as `tai key new token` prints it. The token itself is kept nowhere."},
+    {"expires", OPTION_TEXT, .syntax = SYNTAX_TIME, .flags = OPTION_OPTIONAL, ITEM(token_item, expires),
+     .help = "RFC 3339 time from which on it is refused."},
 };
 
 static const struct option action_options[] = {
@@ -173,6 +196,7 @@ static const struct option policy_options[] = {
 
 const struct option_list config_lists[LIST_COUNT] = {
     [LIST_KEYS] = {"keys", ROWS(key_options), .item_size = sizeof(struct key_item), .max_items = 1000,
+                   .flags = OPTION_RELOADABLE,
                    .help =
                        "Keys that may post signals. Without any, unsigned signals are accepted, and ingress listens "
                        "on loopback only."},
@@ -181,4 +205,7 @@ const struct option_list config_lists[LIST_COUNT] = {
     [LIST_POLICIES] = {"policies", ROWS(policy_options), .item_size = sizeof(struct policy_item), .max_items = 100,
                        .help = "Asked in this order for each signal; the first that does not pass decides, and none "
                                "allows."},
+    [LIST_TOKENS] = {"tokens", ROWS(token_options), .item_size = sizeof(struct token_item), .max_items = 1000,
+                     .flags = OPTION_RELOADABLE,
+                     .help = "They stand in a file of their own, the one of andon.tokens_file."},
 };

@@ -36,7 +36,9 @@ enum option_syntax {
     SYNTAX_ORIGIN,
     SYNTAX_SOURCE,
     SYNTAX_PATH,
-    SYNTAX_DIRECTORY
+    SYNTAX_DIRECTORY,
+    SYNTAX_SHA256,
+    SYNTAX_TIME,
 };
 
 struct option {
@@ -57,15 +59,16 @@ struct option_list {
     const char *section;
     const struct option *options;
     size_t count;
-    size_t item_size; /* struct key_item, action_config or policy_item */
+    size_t item_size; /* struct key_item, action_config, policy_item or token_item */
     size_t max_items;
+    unsigned flags; /* of enum option_flag */
     const char *help;
 };
 
 extern const struct option config_options[];
 extern const size_t config_options_count;
 extern const struct option_list config_lists[];
-enum config_list { LIST_KEYS, LIST_ACTIONS, LIST_POLICIES, LIST_COUNT };
+enum config_list { LIST_KEYS, LIST_ACTIONS, LIST_POLICIES, LIST_TOKENS, LIST_COUNT };
 
 /* A policy's action as written, until check.c has found it; lives behind the public struct. */
 struct policy_item {
@@ -76,7 +79,15 @@ struct policy_item {
 /* A key with where its secret came from. */
 struct key_item {
     struct key_config key;
-    const char *secret_file; /* NULL: none was named */
+    const char *secret_file;   /* NULL: none was named */
+    const char *previous_file; /* NULL: none was named */
+};
+
+/* A token as written; its own fields follow in derive. */
+struct token_item {
+    struct token_config token;
+    const char *sha256;
+    const char *expires; /* NULL: never */
 };
 
 /* Where a value stands, for messages and `config show`. */
@@ -91,6 +102,7 @@ void origin_write(const struct origin *origin, struct buf *out); /* "tai.yaml:12
 /* A list as loaded. lines has count rows of 1 + the list's options: where the item and each of its values stand in the
  * file, 0 for a default. */
 struct list_detail {
+    const char *file; /* it stands in */
     void *items;
     size_t count;
     size_t *lines;

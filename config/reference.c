@@ -25,8 +25,14 @@ static const char introduction[] =
     "  another type or out of bounds, and unsafe combinations.\n"
     "- Secrets are never written in the file and never shown: they come from the environment or from a file of their "
     "own.\n"
+    "- SIGHUP to `tai run` reads the file again, and the files it names, and takes over what the tables say; changes "
+    "of other\n"
+    "  options are named in the log and wait for a restart. A configuration with a problem changes nothing; the log "
+    "says what\n"
+    "  the problem is. The environment is that of the start.\n"
     "- Relative paths begin at the working directory.\n"
-    "- The SHA-256 of the effective values without secrets (of what `tai config show --json` prints) stands in "
+    "- The SHA-256 of the effective values at the start without secrets (of what `tai config show --json` prints) "
+    "stands in "
     "receipts.\n"
     "\n"
     "| type | written as |\n"
@@ -40,6 +46,8 @@ static const char introduction[] =
     "| enum | one of the words |\n"
     "| file | path of a file that holds a secret, read at start |\n"
     "| text | text |\n";
+
+static const char on_sighup[] = " Taken over on SIGHUP.";
 
 static void add_bounds(const struct option *option, struct buf *out)
 {
@@ -73,7 +81,7 @@ static void add_row(const struct option *option, struct buf *out)
         buf_add_str(out, "required");
     buf_add_str(out, " | ");
     add_bounds(option, out);
-    buf_addf(out, " | %s%s |\n", option->help, option->flags & OPTION_RELOADABLE ? " Taken over on SIGHUP." : "");
+    buf_addf(out, " | %s%s |\n", option->help, option->flags & OPTION_RELOADABLE ? on_sighup : "");
 }
 
 void config_reference(struct buf *out)
@@ -83,7 +91,8 @@ void config_reference(struct buf *out)
     for (size_t i = 0; section_at(i, &section); i++) {
         buf_addf(out, "\n## %.*s\n\n", (int)section.name.len, section.name.ptr);
         if (section.list)
-            buf_addf(out, "A list of at most %zu items. %s\n\n", section.list->max_items, section.list->help);
+            buf_addf(out, "A list of at most %zu items. %s%s\n\n", section.list->max_items, section.list->help,
+                     section.list->flags & OPTION_RELOADABLE ? on_sighup : "");
         buf_add_str(out, "| option | type | default | bounds | meaning |\n|---|---|---|---|---|\n");
         for (size_t j = 0; j < section.count; j++)
             add_row(&section.options[j], out);

@@ -47,24 +47,26 @@ static int read_file(const char *path, char ret[SECRET_MAX + 1], size_t *ret_len
     return code;
 }
 
-static void read_secret(struct loader *loader, size_t index)
+/* The secret in the file of the item's option called key; NULL and a problem if there is none. */
+static const char *read_secret(struct loader *loader, size_t index, const char *key, const char *path, size_t *ret_len)
 {
-    struct key_item *item = list_item(loader->config, LIST_KEYS, index);
-    struct origin origin = item_origin(loader->config, LIST_KEYS, index, "secret_file");
+    struct origin origin = item_origin(loader->config, LIST_KEYS, index, key);
+    const char *secret = NULL;
     char text[SECRET_MAX + 1];
     size_t len = 0;
-    int code = read_file(item->secret_file, text, &len);
+    int code = read_file(path, text, &len);
     if (code < 0) {
-        problems_add(loader->problems, &origin, "keys[%zu].secret_file: %.200s: %s", index, item->secret_file,
+        problems_add(loader->problems, &origin, "keys[%zu].%s: %.200s: %s", index, key, path,
                      code == -EINVAL ? "not a regular file" : error_text(code));
     } else if (len < CONFIG_SECRET_MIN) {
-        problems_add(loader->problems, &origin, "keys[%zu].secret_file: the secret has %zu bytes, fewer than %d", index,
+        problems_add(loader->problems, &origin, "keys[%zu].%s: the secret has %zu bytes, fewer than %d", index, key,
                      len, CONFIG_SECRET_MIN);
     } else {
-        item->key.secret = arena_copy(&loader->config->detail->arena, text, len);
-        item->key.secret_len = len;
+        secret = arena_copy(&loader->config->detail->arena, text, len);
+        *ret_len = len;
     }
     explicit_bzero(text, sizeof(text));
+    return secret;
 }
 
 void loader_read_secrets(struct loader *loader)
@@ -73,11 +75,14 @@ void loader_read_secrets(struct loader *loader)
     for (size_t i = 0; i < config->detail->lists[LIST_KEYS].count; i++) {
         struct key_item *item = list_item(config, LIST_KEYS, i);
         struct origin origin = item_origin(config, LIST_KEYS, i, NULL);
+        if (item->previous_file)
+            item->key.previous =
+                read_secret(loader, i, "previous_secret_file", item->previous_file, &item->key.previous_len);
         bool in_file = item_origin(config, LIST_KEYS, i, "secret").kind == ORIGIN_FILE;
         if (item->key.secret || !item->key.id || in_file)
             continue; /* a secret in the file was refused where it stands */
         if (item->secret_file)
-            read_secret(loader, i);
+            item->key.secret = read_secret(loader, i, "secret_file", item->secret_file, &item->key.secret_len);
         else if (item_origin(config, LIST_KEYS, i, "secret_file").kind == ORIGIN_DEFAULT)
             problems_add(loader->problems, &origin,
                          "keys[%zu]: has no secret: write secret_file: PATH, or set the "

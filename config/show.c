@@ -13,6 +13,12 @@ static bool is_absent(const struct option *option, const void *base)
            !*(const char *const *)((const char *)base + option->offset);
 }
 
+/* Tokens stand in a file of their own and decide nothing that a receipt tells of. */
+static bool is_elsewhere(const struct section *section)
+{
+    return section->list == &config_lists[LIST_TOKENS];
+}
+
 static void add_json_value(const struct option *option, const void *base, struct buf *out)
 {
     struct buf text;
@@ -57,6 +63,8 @@ static void write_json(const struct config *config, struct buf *out)
     buf_init(&plain, SIZE_MAX);
     buf_add_char(&plain, '{');
     for (size_t i = 0; section_at(i, &section); i++) {
+        if (is_elsewhere(&section))
+            continue;
         buf_addf(&plain, "%s\"%.*s\":", i ? "," : "", (int)section.name.len, section.name.ptr);
         if (section.list)
             add_json_list(config, section.list, &plain);
@@ -140,6 +148,8 @@ static void add_yaml_section(const struct config *config, const struct section *
     for (size_t i = 0; i < section->count; i++) {
         const struct option *option = &section->options[i];
         size_t start = out->len;
+        if (is_absent(option, config))
+            continue;
         buf_addf(out, "  %s: ", option_key(option));
         add_yaml_value(option, config, out);
         add_origin(start, option_origin(config, option), out);
@@ -150,6 +160,8 @@ static void write_yaml(const struct config *config, struct buf *out)
 {
     struct section section;
     for (size_t i = 0; section_at(i, &section); i++) {
+        if (is_elsewhere(&section))
+            continue;
         if (!section.list) {
             add_yaml_section(config, &section, out);
             continue;

@@ -2,6 +2,8 @@
  */
 #include "config/options.h"
 
+#include "common/clock.h"
+#include "common/hash.h"
 #include "common/utf8.h"
 
 #include <arpa/inet.h>
@@ -23,6 +25,8 @@ static const struct syntax syntaxes[] = {
     [SYNTAX_ORIGIN] = {128, "_.~-/:", false, "1 to 128 of A-Z a-z 0-9 . _ ~ - / :"},
     [SYNTAX_SOURCE] = {256, "_.~-/:?#@!$&'()*+,;=%[]", false, "a URI reference of 1 to 256 characters"},
     [SYNTAX_PATH] = {1024, NULL, false, "a path of 1 to 1024 bytes"},
+    [SYNTAX_SHA256] = {64, "", true, "a SHA-256: 64 of 0-9 a-f, as `tai key new token` prints it"},
+    [SYNTAX_TIME] = {64, "-:.+TZtz", true, "a time such as 2027-01-31T00:00:00Z"},
     [SYNTAX_DIRECTORY] = {960, NULL, false, "a path of 1 to 960 bytes"}, /* paths are made below it */
 };
 
@@ -44,6 +48,12 @@ int text_check(enum option_syntax kind, struct span text, struct error *err)
         good = allowed(syntax, text.ptr[i]);
     if (good && kind == SYNTAX_TENANT)
         good = text.ptr[0] != '_';
+    uint8_t digest[CONFIG_SHA256_SIZE];
+    if (good && kind == SYNTAX_SHA256)
+        good = hex_decode(text, digest, sizeof(digest));
+    int64_t ms;
+    if (good && kind == SYNTAX_TIME)
+        good = time_parse_rfc3339(text, &ms);
     return good ? 0 : error_set(err, -EINVAL, "must be %s", syntax->rule);
 }
 

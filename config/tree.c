@@ -216,6 +216,7 @@ static void apply_list(struct walk *walk, const struct section *section, const s
     memset(list->items, 0, count * section->list->item_size);
     memset(list->lines, 0, count * row * sizeof(size_t));
     list->count = count;
+    list->file = detail->file;
     for (size_t i = 0; i < count; i++)
         apply_item(walk, section, i, yaml_document_get_node(walk->document, items[i]),
                    (char *)list->items + i * section->list->item_size, &list->lines[i * row]);
@@ -251,6 +252,13 @@ static void apply_root_pair(struct walk *walk, const struct pair *pair, size_t s
         return;
     }
     seen[index] = pair->origin.line;
+    if (walk->loader->tokens != (section.list == &config_lists[LIST_TOKENS])) {
+        problems_add(walk->loader->problems, &pair->origin,
+                     walk->loader->tokens ? "%.*s: does not belong here: this file is a list of `tokens`"
+                                          : "%.*s: stand in a file of their own, named by andon.tokens_file",
+                     (int)pair->key.len, pair->key.ptr);
+        return;
+    }
     if (section.list)
         apply_list(walk, &section, pair);
     else
@@ -266,9 +274,9 @@ void loader_apply_tree(struct loader *loader, struct yaml_document_s *document)
         return; /* nothing but comments: all defaults */
     if (root->type != YAML_MAPPING_NODE) {
         struct origin origin = origin_of(&walk, root);
-        problems_add(loader->problems, &origin,
-                     "must be sections with options below them, such as \"log:\" and then "
-                     "\"  level: info\"");
+        problems_add(loader->problems, &origin, "must be %s",
+                     loader->tokens ? "\"tokens:\" and below it a list of \"- name: ...\""
+                                    : "sections with options below them, such as \"log:\" and then \"  level: info\"");
         return;
     }
     for (size_t i = 0; i < pair_count(root) && !problems_full(loader->problems); i++) {

@@ -266,8 +266,9 @@ Test(config_bad, unsafe_combinations)
         {"ingress: {listen: '[::ffff:10.0.0.1]:80'}",
          "t:1: ingress.listen: [::ffff:10.0.0.1]:80 is open to others, and there are no keys: add `keys`, or listen on "
          "127.0.0.1"},
-        {"andon:\n  listen: 10.0.0.1:80\n", "t:2: andon.listen: 10.0.0.1:80 is open to others, and andon asks for no "
-                                            "credentials: listen on 127.0.0.1 and put a proxy that does before it"},
+        {"andon:\n  listen: 10.0.0.1:80\n", "t:2: andon.listen: 10.0.0.1:80 is open to others, and there are no "
+                                            "tokens: name an andon.tokens_file (`tai key new token` makes one), or "
+                                            "listen on 127.0.0.1"},
         {"andon:\n  listen: 127.0.0.1:8080\n", "t:2: andon.listen: the same as ingress.listen (127.0.0.1:8080)"},
         {"ingress:\n  max_body: 1KiB\n", "t:2: ingress.max_signal: larger than ingress.max_body"},
         {"jidoka:\n  max_waiting: 999\n", "t:2: governor.max_waiting: larger than jidoka.max_waiting"},
