@@ -8,7 +8,7 @@ void merkle_leaf(struct hasher *hasher, struct span data, uint8_t ret[SHA256_SIZ
     hasher_sha256v(hasher, parts, 2, ret);
 }
 
-static void node(struct hasher *hasher, const uint8_t left[SHA256_SIZE], const uint8_t right[SHA256_SIZE],
+void merkle_node(struct hasher *hasher, const uint8_t left[SHA256_SIZE], const uint8_t right[SHA256_SIZE],
                  uint8_t ret[SHA256_SIZE])
 {
     char text[1 + 2 * SHA256_SIZE] = {1};
@@ -22,7 +22,7 @@ void merkle_append(struct merkle *tree, struct hasher *hasher, const uint8_t lea
     uint8_t carry[SHA256_SIZE];
     memcpy(carry, leaf, SHA256_SIZE);
     for (uint64_t bits = tree->size; bits & 1; bits >>= 1)
-        node(hasher, tree->frontier[--tree->count], carry, carry);
+        merkle_node(hasher, tree->frontier[--tree->count], carry, carry);
     memcpy(tree->frontier[tree->count++], carry, SHA256_SIZE);
     tree->size++;
 }
@@ -36,6 +36,6 @@ void merkle_root(const struct merkle *tree, struct hasher *hasher, uint8_t ret[S
     uint8_t root[SHA256_SIZE];
     memcpy(root, tree->frontier[tree->count - 1], SHA256_SIZE);
     for (uint32_t i = tree->count - 1; i-- > 0;)
-        node(hasher, tree->frontier[i], root, root);
+        merkle_node(hasher, tree->frontier[i], root, root);
     memcpy(ret, root, SHA256_SIZE);
 }

@@ -13,6 +13,9 @@ struct merkle {
 };
 
 void merkle_leaf(struct hasher *hasher, struct span data, uint8_t ret[SHA256_SIZE]);
+/* ret may be left or right. */
+void merkle_node(struct hasher *hasher, const uint8_t left[SHA256_SIZE], const uint8_t right[SHA256_SIZE],
+                 uint8_t ret[SHA256_SIZE]);
 void merkle_append(struct merkle *tree, struct hasher *hasher, const uint8_t leaf[SHA256_SIZE]);
 void merkle_root(const struct merkle *tree, struct hasher *hasher, uint8_t ret[SHA256_SIZE]); /* empty: SHA-256 of "" */
 
