@@ -17,14 +17,31 @@ void merkle_node(struct hasher *hasher, const uint8_t left[SHA256_SIZE], const u
     hasher_sha256(hasher, (struct span){text, sizeof(text)}, ret);
 }
 
-void merkle_append(struct merkle *tree, struct hasher *hasher, const uint8_t leaf[SHA256_SIZE])
+void merkle_append_roots(struct merkle *tree, struct hasher *hasher, const uint8_t leaf[SHA256_SIZE],
+                         uint8_t (*roots)[SHA256_SIZE])
 {
     uint8_t carry[SHA256_SIZE];
     memcpy(carry, leaf, SHA256_SIZE);
-    for (uint64_t bits = tree->size; bits & 1; bits >>= 1)
+    if (roots)
+        memcpy(*roots++, leaf, SHA256_SIZE);
+    for (uint64_t bits = tree->size; bits & 1; bits >>= 1) {
         merkle_node(hasher, tree->frontier[--tree->count], carry, carry);
+        if (roots)
+            memcpy(*roots++, carry, SHA256_SIZE);
+    }
     memcpy(tree->frontier[tree->count++], carry, SHA256_SIZE);
     tree->size++;
+}
+
+void merkle_append(struct merkle *tree, struct hasher *hasher, const uint8_t leaf[SHA256_SIZE])
+{
+    merkle_append_roots(tree, hasher, leaf, NULL);
+}
+
+bool merkle_same(const struct merkle *a, const struct merkle *b)
+{
+    return a->size == b->size && a->count == b->count &&
+           memcmp(a->frontier, b->frontier, (size_t)a->count * SHA256_SIZE) == 0;
 }
 
 void merkle_root(const struct merkle *tree, struct hasher *hasher, uint8_t ret[SHA256_SIZE])

@@ -158,6 +158,7 @@ static void adopt(struct shard *shard, const struct shard_head *head)
         return;
     }
     shard->followed_from = signer_size(shard->signer);
+    tiles_init(&shard->tiles, head);
     if (shard->partitions)
         memset(shard->last_numbers, 0, shard->partitions * sizeof(*shard->last_numbers));
     metric_set(shard->env->metrics->shards[shard->number].size, (int64_t)head->size);
@@ -359,8 +360,9 @@ static void on_appended(struct store_request *request, int status)
     shard->head = append->committed;
     for (size_t i = 0; i < append->receipt_count; i++) {
         note_number(shard, &append->receipts[i]);
-        signer_extend(shard->signer, shard->env->hasher, shard->leaves[i]);
+        signer_extend(shard->signer, shard->env->hasher, shard->batch.leaves[shard->batch.old_count + i]);
     }
+    tiles_commit(&shard->tiles, &shard->batch);
     count_batch(shard);
     bool more = shard->read.outcome_count == BATCH;
     reuse_batch(shard);
@@ -378,6 +380,19 @@ static void on_appended(struct store_request *request, int status)
     rest(shard);
 }
 
+void shard_fill_append(struct shard *shard)
+{
+    const struct tiles_batch *batch = &shard->batch;
+    struct store_append *append = &shard->append;
+    append->tiles = batch->parts;
+    append->tile_count = batch->part_count;
+    append->head = shard->head;
+    append->head.size = batch->tree.size;
+    append->head.frontier_count = batch->tree.count;
+    memcpy(append->head.frontier, batch->tree.frontier, sizeof(batch->tree.frontier));
+    append->head.tiled = batch->tiled;
+}
+
 /* 0 with the receipts of the batch in append. */
 static int build_batch(struct shard *shard, struct error *err)
 {
@@ -385,17 +400,18 @@ static int build_batch(struct shard *shard, struct error *err)
     struct store_append *append = &shard->append;
     struct arena *arena = &append->req.arena;
     struct receipt *receipts = arena_alloc(arena, count * sizeof(*receipts));
-    struct merkle tree = shard_tree(&shard->head);
+    struct tiles_batch *batch = &shard->batch;
     int64_t oldest = INT64_MAX;
-    shard->leaves = arena_alloc(arena, count * sizeof(*shard->leaves));
+    tiles_begin(&shard->tiles, count, arena, batch);
     for (size_t i = 0; i < count; i++) {
         int r = receipt_build(&shard->env->builder, &shard->read.outcomes[i], shard->number,
                               chain_working(shard->entries[i]), arena, &receipts[i], err);
         if (r)
             return r;
-        receipts[i].index = tree.size;
-        merkle_leaf(shard->env->hasher, receipts[i].body, shard->leaves[i]);
-        merkle_append(&tree, shard->env->hasher, shard->leaves[i]);
+        uint8_t leaf[SHA256_SIZE];
+        receipts[i].index = batch->tree.size;
+        merkle_leaf(shard->env->hasher, receipts[i].body, leaf);
+        tiles_add(batch, shard->env->hasher, leaf);
         oldest = receipts[i].timestamp_ms < oldest ? receipts[i].timestamp_ms : oldest;
     }
     set_oldest(shard, oldest);
@@ -403,10 +419,7 @@ static int build_batch(struct shard *shard, struct error *err)
     append->receipt_count = count;
     append->outcomes = shard->read.outcomes;
     append->outcome_count = count;
-    append->head = shard->head;
-    append->head.size = tree.size;
-    append->head.frontier_count = tree.count;
-    memcpy(append->head.frontier, tree.frontier, sizeof(tree.frontier));
+    shard_fill_append(shard);
     return 0;
 }
 

@@ -17,6 +17,7 @@
 #include "andon/receipt.h"
 #include "andon/signer.h"
 #include "andon/signing.h"
+#include "andon/tiles.h"
 #include "common/log.h"
 
 #include <event2/event.h>
@@ -75,8 +76,9 @@ struct shard {
     struct store_outcomes read;
     struct store_chains ask;
     struct store_append append;
-    struct chain_entry **entries;   /* of read.outcomes */
-    uint8_t (*leaves)[SHA256_SIZE]; /* of append.receipts */
+    struct tiles tiles;           /* up to head once checked */
+    struct tiles_batch batch;     /* of append; in its arena */
+    struct chain_entry **entries; /* of read.outcomes */
     int64_t append_began_us;
 
     uint64_t *last_numbers; /* by partition: the last outcome number receipted, 0 if none since the claim */
@@ -103,7 +105,8 @@ void shard_signed(struct shard *shard, uint64_t size, struct span note);
 void shard_sign_failed(struct shard *shard, int code, const struct error *why);
 
 /* Between the two files: */
-void shard_follow(struct shard *shard); /* FOLLOWING: reads on, then checks */
+void shard_follow(struct shard *shard);      /* FOLLOWING: reads on, then checks */
+void shard_fill_append(struct shard *shard); /* the head and the tiles, from batch */
 /* To STALE or BACKOFF; detail: what the store said of it, or NULL. */
 void shard_fail(struct shard *shard, int code, const char *what, const char *detail);
 void shard_stop(struct shard *shard, const char *event); /* to STOPPED, why is set */

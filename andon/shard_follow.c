@@ -1,7 +1,7 @@
-/* Before a log is extended it is checked: the receipts behind the last tree the signer followed are read back and
- * hashed, and must lead to the head the store names. Usually that is what was committed while no checkpoint could be
- * signed; with a lost memory it is the whole log. Also the way of a tree to the signing thread and back. Runs on
- * andon's loop. */
+/* Before a log is extended it is checked: the receipts behind the last tree the signer followed, and those behind the
+ * last stored tile, are read back and hashed, and must lead to the head the store names. Usually those are few; with a
+ * lost memory it is the whole log, and so it is with a log that was written before there were tiles: they are written
+ * meanwhile, some with each page. Also the way of a tree to the signing thread and back. Runs on andon's loop. */
 #include "andon/shard.h"
 
 #include <errno.h>
@@ -18,6 +18,11 @@ static void finish(struct shard *shard)
         shard_stop(shard, "ledger_inconsistent");
         return;
     }
+    if (!merkle_same(&shard->tiles.tree, &tree)) {
+        error_set(&shard->why, -EBADMSG, "the last receipts of the log do not lead to its root: they were changed");
+        shard_stop(shard, "ledger_inconsistent");
+        return;
+    }
     shard->checked = true;
     shard->failures = 0;
     shard->why.text[0] = '\0';
@@ -31,22 +36,61 @@ static void finish(struct shard *shard)
     shard_kick(shard);
 }
 
+/* The first receipt the signer or the tiles have not seen. */
+static uint64_t next_index(const struct shard *shard)
+{
+    uint64_t signed_ = signer_size(shard->signer), tiles = shard->tiles.tree.size;
+    return signed_ < tiles ? signed_ : tiles;
+}
+
 static int extend(struct shard *shard)
 {
     const struct store_receipts *page = &shard->follow;
-    for (size_t i = 0; i < page->receipt_count && signer_size(shard->signer) < shard->head.size; i++) {
-        uint64_t next = signer_size(shard->signer);
+    uint64_t next = page->after;
+    tiles_begin(&shard->tiles, page->receipt_count, &shard->append.req.arena, &shard->batch);
+    for (size_t i = 0; i < page->receipt_count && next < shard->head.size; i++, next++) {
         if (page->receipts[i].index != next)
             return error_set(&shard->why, -EBADMSG, "receipt %" PRIu64 " is missing from a log of %" PRIu64 " receipts",
                              next, shard->head.size);
         uint8_t leaf[SHA256_SIZE];
         merkle_leaf(shard->env->hasher, page->receipts[i].body, leaf);
-        signer_extend(shard->signer, shard->env->hasher, leaf);
+        if (next == signer_size(shard->signer))
+            signer_extend(shard->signer, shard->env->hasher, leaf);
+        if (next == shard->batch.tree.size)
+            tiles_add(&shard->batch, shard->env->hasher, leaf);
     }
     if (page->receipt_count == 0)
-        return error_set(&shard->why, -EBADMSG, "the log ends at %" PRIu64 " of %" PRIu64 " receipts",
-                         signer_size(shard->signer), shard->head.size);
+        return error_set(&shard->why, -EBADMSG, "the log ends at %" PRIu64 " of %" PRIu64 " receipts", next,
+                         shard->head.size);
     return 0;
+}
+
+static void on_tiles(struct store_request *request, int status)
+{
+    struct shard *shard = request->ctx;
+    if (status) {
+        shard_fail(shard, status, "writing the tree's tiles", request->error);
+    } else {
+        shard->head = shard->append.committed;
+        tiles_commit(&shard->tiles, &shard->batch);
+    }
+    arena_done(&shard->append.req.arena);
+    if (!status && shard_still_held(shard))
+        shard_follow(shard);
+}
+
+/* The tiles of a page, if it completed any; false if there is nothing to write. */
+static bool write_tiles(struct shard *shard)
+{
+    if (!shard->batch.part_count)
+        return false;
+    shard->append = (struct store_append){.req = {.done = on_tiles, .ctx = shard, .arena = shard->append.req.arena}};
+    shard_fill_append(shard);
+    shard->append.head.size = shard->head.size;
+    shard->append.head.frontier_count = shard->head.frontier_count;
+    memcpy(shard->append.head.frontier, shard->head.frontier, sizeof(shard->head.frontier));
+    store_append(shard->env->store, &shard->append);
+    return true;
 }
 
 static void on_page(struct store_request *request, int status)
@@ -62,20 +106,24 @@ static void on_page(struct store_request *request, int status)
         return;
     if (r)
         shard_stop(shard, "ledger_inconsistent");
-    else if (shard_still_held(shard))
+    else if (!shard_still_held(shard) || write_tiles(shard))
+        return;
+    else
+        tiles_commit(&shard->tiles, &shard->batch);
+    arena_done(&shard->append.req.arena);
+    if (!r)
         shard_follow(shard);
 }
 
 void shard_follow(struct shard *shard)
 {
-    if (signer_size(shard->signer) >= shard->head.size) {
+    uint64_t next = next_index(shard);
+    if (next >= shard->head.size) {
         finish(shard);
         return;
     }
-    shard->follow = (struct store_receipts){.req = {.done = on_page, .ctx = shard},
-                                            .shard = shard->number,
-                                            .after = signer_size(shard->signer),
-                                            .limit = PAGE};
+    shard->follow = (struct store_receipts){
+        .req = {.done = on_page, .ctx = shard}, .shard = shard->number, .after = next, .limit = PAGE};
     store_receipts(shard->env->store, &shard->follow);
 }
 

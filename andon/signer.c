@@ -167,15 +167,9 @@ void signer_extend(struct signer *signer, struct hasher *hasher, const uint8_t l
     merkle_append(&signer->followed, hasher, leaf);
 }
 
-static bool same_tree(const struct merkle *a, const struct merkle *b)
-{
-    return a->size == b->size && a->count == b->count &&
-           memcmp(a->frontier, b->frontier, (size_t)a->count * SHA256_SIZE) == 0;
-}
-
 int signer_check(const struct signer *signer, struct hasher *hasher, const struct merkle *head, struct error *err)
 {
-    if (same_tree(&signer->followed, head))
+    if (merkle_same(&signer->followed, head))
         return 0;
     if (head->size != signer->followed.size)
         return error_set(err, -EBADMSG,

@@ -26,6 +26,7 @@ struct store_link; /* one thread's connection */
     X(signal, SIGNAL)                                                                                                  \
     X(receipt, RECEIPT)                                                                                                \
     X(receipts, RECEIPTS)                                                                                              \
+    X(tiles, TILES)                                                                                                    \
     X(governors, GOVERNORS)                                                                                            \
     X(deadletter, DEADLETTER)                                                                                          \
     X(deadletters, DEADLETTERS)                                                                                        \

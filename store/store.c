@@ -271,6 +271,27 @@ static const char *check_receipts(const struct store_append *request)
     return NULL;
 }
 
+/* Level 0 whole and one after the other, up to head.tiled. */
+static const char *check_tiles(const struct store_append *request)
+{
+    const struct shard_head *head = &request->head;
+    uint64_t added = 0;
+    for (size_t i = 0; i < request->tile_count; i++)
+        added += request->tiles[i].level == 0;
+    if (head->tiled % TILE_WIDTH || head->tiled > head->size || head->tiled / TILE_WIDTH < added)
+        return numbers;
+    uint64_t next = head->tiled / TILE_WIDTH - added;
+    for (size_t i = 0; i < request->tile_count; i++) {
+        const struct tile_part *part = &request->tiles[i];
+        bool whole = part->first == 0 && part->count == TILE_WIDTH && part->number == next;
+        if (part->level >= TILE_LEVELS || part->count == 0 || part->first > TILE_WIDTH ||
+            part->count > TILE_WIDTH - part->first || (part->level == 0 && !whole))
+            return "tiles must be whole and follow those stored";
+        next += part->level == 0;
+    }
+    return NULL;
+}
+
 static const char *check_append(const struct store_append *request)
 {
     const struct shard_head *head = &request->head;
@@ -283,7 +304,8 @@ static const char *check_append(const struct store_append *request)
     for (size_t i = 0; i < request->outcome_count; i++)
         if (request->outcomes[i].partition >= STORE_PARTITIONS_MAX)
             return numbers;
-    return check_receipts(request);
+    const char *wrong = check_tiles(request);
+    return wrong ? wrong : check_receipts(request);
 }
 
 static const char *check_page(uint32_t limit, uint32_t max)
@@ -320,6 +342,7 @@ REQUEST(append, check_append(request))
 REQUEST(signal, good_id(request->tenant_id) && good_id(request->id) ? NULL : ids)
 REQUEST(receipt, memchr(request->receipt_id, 0, sizeof(request->receipt_id)) ? NULL : ids)
 REQUEST(receipts, request->shard < STORE_SHARDS_MAX ? check_page(request->limit, 1000) : numbers)
+REQUEST(tiles, request->shard < STORE_SHARDS_MAX && request->tile_count <= STORE_LIMIT_MAX ? NULL : numbers)
 REQUEST(governors, check_page(request->limit, STORE_LIMIT_MAX))
 REQUEST(deadletter, NULL)
 REQUEST(deadletters, check_deadletters(request))

@@ -228,6 +228,7 @@ struct shard_head {
     uint64_t size;                                   /* leaves in the log */
     uint8_t frontier[LOG_FRONTIER_MAX][SHA256_SIZE]; /* roots of the perfect subtrees, largest first */
     uint32_t frontier_count;                         /* popcount of size */
+    uint64_t tiled;                                  /* leaves whose tiles are stored: whole tiles, from the first on */
 };
 struct store_shards { /* heartbeat for shards, as store_lease */
     struct store_request req;
@@ -265,8 +266,21 @@ struct store_chains {
 };
 void store_chains(struct store *store, struct store_chains *request);
 
+/* The log's tree in tiles (https://c2sp.org/tlog-tiles): tile number n of level l holds the roots of the subtrees of
+ * 256^l leaves from n * 256 on. Stored are those over the first `tiled` leaves: of level 0 whole tiles only, above it
+ * what there is. */
+enum { TILE_WIDTH = 256, TILE_LEVELS = 6 };
+
+/* Hashes first to first + count of a tile. first 0: it is new; level 0: all of them. */
+struct tile_part {
+    uint32_t level, first, count;
+    uint64_t number;
+    const uint8_t (*hashes)[SHA256_SIZE];
+};
+
 /* Fenced by (shard, epoch, batch) and by the log's size, which head.size exceeds by receipt_count. Appends receipts,
- * moves chain heads and the log, deletes the outcomes they came from. A failure to read back counts as -ESTALE. */
+ * moves chain heads and the log, deletes the outcomes they came from. Without receipts it only adds tiles. A failure to
+ * read back counts as -ESTALE. */
 struct store_append {
     struct store_request req;
     struct shard_head
@@ -277,6 +291,8 @@ struct store_append {
     size_t chain_count;
     const struct outcome *outcomes; /* those consumed, in the order read: deleted */
     size_t outcome_count;
+    const struct tile_part *tiles; /* those that head.tiled adds to what is stored, in order */
+    size_t tile_count;
     /* out: read back after the COMMIT, what a checkpoint may be signed over */
     struct shard_head committed;
 };
@@ -322,6 +338,21 @@ struct store_receipts {
     bool more;
 };
 void store_receipts(struct store *store, struct store_receipts *request);
+
+/* Tiles by their place. -EUCLEAN if one has fewer hashes than it must have. */
+struct tile_read {
+    uint32_t level, need; /* in; need: hashes that must be there */
+    uint64_t number;      /* in */
+    uint32_t count;       /* out */
+    const uint8_t (*hashes)[SHA256_SIZE];
+};
+struct store_tiles {
+    struct store_request req;
+    uint32_t shard;
+    struct tile_read *tiles;
+    size_t tile_count;
+};
+void store_tiles(struct store *store, struct store_tiles *request);
 
 struct governor_item {
     struct span tenant_id, entitlement_id;

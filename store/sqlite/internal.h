@@ -174,9 +174,12 @@ op_run commit_run;                                  /* commit.c */
 op_run lookup_run, load_run, outcome_numbers_run;   /* lookup.c */
 op_run waiting_run, due_run;                        /* waiting.c */
 op_run outcomes_run, chains_run, append_run;        /* ledger.c */
-/* ledger.c: reads "shard, epoch, batch, size, frontier". */
+#define HEAD_COLUMNS "shard, epoch, batch, size, frontier, tiled"
+/* ledger.c: reads HEAD_COLUMNS. */
 must_check int shard_head_read(sqlite3_stmt *stmt, struct store_request *request, struct shard_head *ret);
 op_run receipt_run, receipts_run; /* receipts.c */
+op_run tiles_run;                 /* tiles.c */
+must_check int tiles_write(struct db_conn *conn, struct store_append *request);
 bool receipt_id_parse(const char text[UUID_TEXT + 1], uint8_t ret[16]);
 /* outcomes.c: the part of a commit, and of an append. */
 must_check int outcomes_write(struct db_conn *conn, struct store_commit *request);

@@ -309,7 +309,7 @@ int shards_run(struct db_conn *conn, struct op *op)
     int rc = heartbeat(conn, &beat);
     if (rc < 0 || beat.leaving)
         return rc;
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT shard, epoch, batch, size, frontier FROM shards WHERE owner = ?1"
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT " HEAD_COLUMNS " FROM shards WHERE owner = ?1"
                                        " AND shard < ?2 AND " TERM("shard", "shard") ") ORDER BY shard");
     bind_span(stmt, 1, span_of(beat.worker));
     sqlite3_bind_int64(stmt, 2, beat.slots);

@@ -19,6 +19,9 @@ int shard_head_read(sqlite3_stmt *stmt, struct store_request *request, struct sh
         row_bytes(&row, ret->frontier, (size_t)ret->frontier_count * SHA256_SIZE);
     else if (sqlite3_column_bytes(stmt, row.column++) != 0)
         row_spoil(&row);
+    ret->tiled = (uint64_t)row_int(&row, 0, (int64_t)ret->size);
+    if (ret->tiled % TILE_WIDTH)
+        row_spoil(&row);
     return row_check(&row, request);
 }
 
@@ -63,8 +66,11 @@ int chains_run(struct db_conn *conn, struct op *op)
 static int fence(struct db_conn *conn, const struct store_append *request)
 {
     const struct shard_head *head = &request->head;
-    sqlite3_stmt *stmt = db_stmt(conn, "UPDATE shards SET batch = batch + 1, size = ?4, frontier = ?5"
-                                       " WHERE shard = ?1 AND epoch = ?2 AND batch = ?3 AND size = ?6"
+    uint64_t added = 0;
+    for (size_t i = 0; i < request->tile_count; i++)
+        added += request->tiles[i].level == 0 ? TILE_WIDTH : 0;
+    sqlite3_stmt *stmt = db_stmt(conn, "UPDATE shards SET batch = batch + 1, size = ?4, frontier = ?5, tiled = ?7"
+                                       " WHERE shard = ?1 AND epoch = ?2 AND batch = ?3 AND size = ?6 AND tiled = ?8"
                                        " AND owner IS NOT NULL");
     sqlite3_bind_int64(stmt, 1, head->shard);
     bind_u64(stmt, 2, head->epoch);
@@ -72,6 +78,8 @@ static int fence(struct db_conn *conn, const struct store_append *request)
     bind_u64(stmt, 4, head->size);
     bind_blob(stmt, 5, head->frontier, (size_t)head->frontier_count * SHA256_SIZE);
     bind_u64(stmt, 6, head->size - request->receipt_count);
+    bind_u64(stmt, 7, head->tiled);
+    bind_u64(stmt, 8, head->tiled - added);
     int rc = db_run(stmt);
     if (rc < 0)
         return rc;
@@ -289,7 +297,7 @@ static int write_chains(struct db_conn *conn, struct store_append *request)
 static int read_back(struct db_conn *conn, struct op *op)
 {
     struct store_append *request = (struct store_append *)op->request;
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT shard, epoch, batch, size, frontier FROM shards WHERE shard = ?1");
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT " HEAD_COLUMNS " FROM shards WHERE shard = ?1");
     sqlite3_bind_int64(stmt, 1, request->head.shard);
     const struct shard_head *head = &request->head, *committed = &request->committed;
     if (db_step(stmt) == 1 && shard_head_read(stmt, &request->req, &request->committed) == 0 &&
@@ -314,5 +322,7 @@ int append_run(struct db_conn *conn, struct op *op)
         rc = write_ids(conn, request, uuids);
     if (rc == 0)
         rc = write_chains(conn, request);
+    if (rc == 0)
+        rc = tiles_write(conn, request);
     return rc < 0 ? rc : outcomes_consume(conn, request);
 }

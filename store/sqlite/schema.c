@@ -98,4 +98,13 @@ static const char version_2[] =
     " partition INTEGER NOT NULL, epoch INTEGER NOT NULL, worker TEXT NOT NULL,"
     " PRIMARY KEY(id, tenant, entitlement, redrive, epoch)) STRICT, WITHOUT ROWID;";
 
-const char *const store_sqlite_schema[] = {version_1, version_2, NULL};
+/* Version 3.
+ *
+ * tiles: the Merkle tree of each shard's log in tiles of 256 hashes of 32 bytes (https://c2sp.org/tlog-tiles), id =
+ * shard << 48 | level << 40 | number. shards.tiled: how many leaves they cover, a multiple of 256. Over those, tile n
+ * of level 0 holds the leaf hashes of receipts 256 n to 256 n + 255; tile n of level l the roots of the subtrees of
+ * 256^l receipts, of which there are tiled / 256^l in all, so its last tile is shorter. */
+static const char version_3[] = "ALTER TABLE shards ADD COLUMN tiled INTEGER NOT NULL DEFAULT 0;"
+                                "CREATE TABLE tiles(id INTEGER PRIMARY KEY, hashes BLOB NOT NULL) STRICT;";
+
+const char *const store_sqlite_schema[] = {version_1, version_2, version_3, NULL};

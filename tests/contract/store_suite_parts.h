@@ -94,6 +94,7 @@ void suite_leases(const struct store_suite *suite);
 void suite_commits(const struct store_suite *suite);
 void suite_waiting(const struct store_suite *suite);
 void suite_ledger(const struct store_suite *suite);
+void suite_tiles(const struct store_suite *suite);
 void suite_queries(const struct store_suite *suite);
 void suite_damage(const struct store_suite *suite);
 void suite_triage(const struct store_suite *suite);
