@@ -250,8 +250,8 @@ static void send_frames(struct faulty_link *self)
     }
 }
 
-/* Nothing of the partition that was read so far counts any more. */
-static void forget(struct faulty_link *self, uint32_t partition)
+/* Nothing more of the partition that was read so far is handed out. */
+static void hand_no_more(struct faulty_link *self, uint32_t partition)
 {
     struct held_frame *frame = STAILQ_FIRST(&self->frames), *next;
     for (; frame; frame = next) {
@@ -267,7 +267,13 @@ static void forget(struct faulty_link *self, uint32_t partition)
         if (self->lost[i] != partition)
             self->lost[kept++] = self->lost[i];
     self->lost_count = kept;
-    kept = 0;
+}
+
+/* Nor does it count any more. */
+static void forget(struct faulty_link *self, uint32_t partition)
+{
+    size_t kept = 0;
+    hand_no_more(self, partition);
     for (size_t i = 0; i < self->handed_count; i++)
         if (self->handed[i].partition != partition)
             self->handed[kept++] = self->handed[i];
@@ -287,7 +293,7 @@ static void unsubscribe(struct kanban_link *link, uint32_t partition)
 {
     struct faulty_link *self = faulty_link(link);
     inner_ops(self)->unsubscribe(self->inner, partition);
-    forget(self, partition);
+    hand_no_more(self, partition); /* what was handed out may still be settled */
 }
 
 static void settle(struct kanban_link *link, uint32_t partition, uint64_t tag)

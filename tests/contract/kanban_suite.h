@@ -9,6 +9,13 @@
 
 enum { SUITE_PARTITIONS = 4 };
 
+/* What a queue under faults does not do; cases that need it are left out. */
+enum {
+    SUITE_IN_TIME = 1, /* nothing comes late: answers in the order of the publishes, deliveries without a pause */
+    SUITE_ACCEPTS = 2, /* no publish fails before the depth is reached */
+    SUITE_ONCE = 4     /* without a crash or a reader that gives up, every frame comes once */
+};
+
 struct kanban_suite_target {
     const char *name;
     /* An empty queue of SUITE_PARTITIONS partitions. */
@@ -17,8 +24,10 @@ struct kanban_suite_target {
     struct kanban_backend *(*restart)(void *ctx, struct kanban_backend *take_backend);
     void (*tear_down)(void *ctx, struct kanban_backend *take_backend);
     void *ctx;
+    unsigned lacks; /* SUITE_… */
 };
 
+/* Every case that the target does not rule out; the number of checks that failed. */
 int kanban_suite_run(const struct kanban_suite_target *target);
 
 #endif

@@ -18,6 +18,7 @@ struct client {
     size_t failed; /* answers other than 0 */
     int last_status;
     intptr_t last_token;
+    int *statuses;                            /* by token, or NULL */
     bool in_order;                            /* tokens were answered in the order 1, 2, 3 … */
     struct kanban_delivery *held[CLIENT_MAX]; /* in order of arrival; NULL once given back */
     size_t delivered;
@@ -33,6 +34,8 @@ static inline void client_published(void *ctx, void *token, int status)
     client->last_status = status;
     client->in_order = client->in_order && (intptr_t)token == client->last_token + 1;
     client->last_token = (intptr_t)token;
+    if (client->statuses)
+        client->statuses[(intptr_t)token] = status;
 }
 
 static inline void client_delivered(void *ctx, struct kanban_delivery *delivery)

@@ -1,9 +1,10 @@
-/* The contract suite over the memory and the SQLite queue, and what only the latter can meet: a full disk, lost rows.
- */
+/* The contract suite over the memory and the SQLite queue, over the misbehaving one without and with its faults, and
+ * what only the SQLite queue can meet: a full disk, lost rows. */
 #include "../contract/kanban_suite.c"
 
 #include "../support/db_fixture.h"
 #include "../support/fault_vfs.h"
+#include "kanban/faulty.h"
 
 static struct kanban_backend *memory_set_up(void *ctx)
 {
@@ -114,6 +115,75 @@ static void a_settle_is_tried_again(void)
     sqlite_tear_down(&f, suite.backend);
 }
 
+/* --- the misbehaving queue ---------------------------------------------------------------------------------------- */
+
+enum { HOLD_US = 3000 };
+
+struct faults {
+    struct fixture f; /* of the SQLite queue within; or the memory queue is */
+    bool sqlite;
+    unsigned kinds; /* bits of enum faulty_kind */
+    unsigned per_mille;
+};
+
+static struct kanban_backend *faulty_around(struct faults *faults, struct kanban_backend *take_inner)
+{
+    struct kanban_backend *faulty = kanban_faulty_new(take_inner, &clock_system, HOLD_US, 1 + faults->kinds);
+    for (unsigned kind = 0; kind < FAULTY_KINDS; kind++)
+        if (faults->kinds >> kind & 1)
+            kanban_faulty_set(faulty, (enum faulty_kind)kind, (struct faulty_rule){.per_mille = faults->per_mille});
+    return faulty;
+}
+
+static struct kanban_backend *faulty_set_up(void *ctx)
+{
+    struct faults *faults = ctx;
+    return faulty_around(faults, faults->sqlite ? sqlite_set_up(&faults->f) : memory_set_up(NULL));
+}
+
+static struct kanban_backend *faulty_restart(void *ctx, struct kanban_backend *take_backend)
+{
+    struct faults *faults = ctx;
+    return faulty_around(faults, sqlite_restart(&faults->f, take_backend));
+}
+
+static void faulty_tear_down(void *ctx, struct kanban_backend *take_backend)
+{
+    struct faults *faults = ctx;
+    if (faults->sqlite)
+        sqlite_tear_down(&faults->f, take_backend);
+    else
+        memory_tear_down(NULL, take_backend);
+}
+
+/* Under a fault that strikes, every promise that it leaves; each kind alone, and all of them together. */
+static int faulty_suites(void)
+{
+    enum {
+        LATE = 1U << FAULTY_LATE | 1U << FAULTY_MULTIPLE | 1U << FAULTY_DELAY | 1U << FAULTY_STALL,
+        ANY = (1U << FAULTY_KINDS) - 1
+    };
+    struct faults calm = {.kinds = 0}, stored = {.sqlite = true}, late = {.kinds = LATE, .per_mille = 200};
+    struct faults any = {.sqlite = true, .kinds = ANY, .per_mille = 60};
+    const unsigned lacks_all = SUITE_IN_TIME | SUITE_ACCEPTS | SUITE_ONCE;
+    const struct kanban_suite_target targets[] = {
+        {"faulty (memory)", faulty_set_up, NULL, faulty_tear_down, &calm, 0},
+        {"faulty (sqlite)", faulty_set_up, faulty_restart, faulty_tear_down, &stored, 0},
+        {"faulty, late", faulty_set_up, NULL, faulty_tear_down, &late, SUITE_IN_TIME},
+        {"faulty, all kinds", faulty_set_up, faulty_restart, faulty_tear_down, &any, lacks_all},
+    };
+    int failed = 0;
+    for (size_t i = 0; i < sizeof(targets) / sizeof(*targets); i++)
+        failed += kanban_suite_run(&targets[i]);
+    for (unsigned kind = 0; kind < FAULTY_KINDS; kind++) {
+        struct faults one = {.kinds = 1U << kind, .per_mille = 100};
+        const struct kanban_suite_target target = {faulty_kind_names[kind], faulty_set_up, NULL,
+                                                   faulty_tear_down,        &one,          lacks_all};
+        failed += kanban_suite_run(&target);
+    }
+    return failed;
+}
+
 static int delete_row(struct db_conn *conn, struct db_job *job)
 {
     (void)job;
@@ -196,7 +266,7 @@ int main(void)
          .tear_down = sqlite_tear_down,
          .ctx = &f},
     };
-    int failed = kanban_suite_run(&targets[0]) + kanban_suite_run(&targets[1]);
+    int failed = kanban_suite_run(&targets[0]) + kanban_suite_run(&targets[1]) + faulty_suites();
     int own = check_main((const struct check_case[]){
         {"a_full_disk_voids_and_recovers", a_full_disk_voids_and_recovers},
         {"a_settle_is_tried_again", a_settle_is_tried_again},
