@@ -27,7 +27,8 @@ struct kanban_backend_ops {
     int (*subscribe)(struct kanban_link *link, uint32_t partition);
     void (*unsubscribe)(struct kanban_link *link, uint32_t partition);
     void (*settle)(struct kanban_link *link, uint32_t partition, uint64_t tag);
-    uint64_t (*depth)(const struct kanban_backend *backend); /* any thread */
+    uint64_t (*depth)(const struct kanban_backend *backend); /* any thread, as depth_of */
+    uint64_t (*depth_of)(const struct kanban_backend *backend, uint32_t partition);
     int (*poll_fd)(const struct kanban_link *link);
     int64_t (*deadline_us)(const struct kanban_link *link); /* NULL: never */
     void (*dispatch)(struct kanban_link *link);
@@ -42,6 +43,8 @@ struct kanban_backend { /* first member of every backend's struct */
 struct kanban_backend *kanban_memory_new(uint32_t partitions);
 /* Frames in table kanban_frames of the database that db owns; creates it. */
 must_check int kanban_sqlite_new(struct db *db, uint32_t partitions, struct kanban_backend **ret, struct error *err);
+/* Signals queued for a partition, settled ones excluded. Any thread. */
+uint64_t kanban_backend_depth(const struct kanban_backend *backend, uint32_t partition);
 void kanban_backend_free(struct kanban_backend *backend);
 
 #endif

@@ -450,6 +450,12 @@ static uint64_t depth(const struct kanban_backend *backend)
     return inner->ops->depth(inner);
 }
 
+static uint64_t depth_of(const struct kanban_backend *backend, uint32_t partition)
+{
+    const struct kanban_backend *inner = faulty_of(backend)->inner;
+    return inner->ops->depth_of(inner, partition);
+}
+
 static void faulty_free(struct kanban_backend *backend)
 {
     struct faulty *faulty = faulty_of(backend);
@@ -466,6 +472,7 @@ static const struct kanban_backend_ops faulty_ops = {
     .unsubscribe = unsubscribe,
     .settle = settle,
     .depth = depth,
+    .depth_of = depth_of,
     .poll_fd = poll_fd,
     .deadline_us = deadline_us,
     .dispatch = dispatch,

@@ -378,6 +378,11 @@ size_t kanban_unanswered(const struct kanban *kanban)
     return kanban->unanswered;
 }
 
+uint64_t kanban_backend_depth(const struct kanban_backend *backend, uint32_t partition)
+{
+    return backend->ops->depth_of(backend, partition);
+}
+
 void kanban_backend_free(struct kanban_backend *backend)
 {
     if (backend)

@@ -15,6 +15,7 @@ struct lane {
     struct lane_frame *last;
     struct lane_frame *next; /* the first that is not out */
     struct lanes_reader *reader;
+    atomic_uint_fast64_t depth;
     uint32_t outstanding;
     bool loading;
 };
@@ -66,19 +67,28 @@ uint32_t lanes_partitions(const struct lanes *lanes)
     return lanes->partitions;
 }
 
-void lanes_depth_add(struct lanes *lanes, uint64_t count)
+void lanes_depth_add(struct lanes *lanes, uint32_t partition, uint64_t count)
 {
     atomic_fetch_add_explicit(&lanes->depth, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&lanes->lane[partition].depth, count, memory_order_relaxed);
 }
 
-void lanes_depth_sub(struct lanes *lanes, uint64_t count)
+void lanes_depth_sub(struct lanes *lanes, uint32_t partition, uint64_t count)
 {
     atomic_fetch_sub_explicit(&lanes->depth, count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&lanes->lane[partition].depth, count, memory_order_relaxed);
 }
 
 uint64_t lanes_depth(const struct lanes *lanes)
 {
     return atomic_load_explicit(&lanes->depth, memory_order_relaxed);
+}
+
+uint64_t lanes_depth_of(const struct lanes *lanes, uint32_t partition)
+{
+    if (partition >= lanes->partitions)
+        return 0;
+    return atomic_load_explicit(&lanes->lane[partition].depth, memory_order_relaxed);
 }
 
 struct lanes_reader *lanes_reader_new(struct lanes *lanes, uint32_t prefetch, void (*wake)(void *ctx), void *ctx)

@@ -48,9 +48,10 @@ struct lanes_reader *lanes_reader_new(struct lanes *lanes, uint32_t prefetch, vo
 void lanes_reader_free(struct lanes_reader *reader); /* unsubscribes */
 
 /* Signals in the queue: counted from before the publish until the settle is certain. */
-void lanes_depth_add(struct lanes *lanes, uint64_t count);
-void lanes_depth_sub(struct lanes *lanes, uint64_t count);
-uint64_t lanes_depth(const struct lanes *lanes);
+void lanes_depth_add(struct lanes *lanes, uint32_t partition, uint64_t count);
+void lanes_depth_sub(struct lanes *lanes, uint32_t partition, uint64_t count);
+uint64_t lanes_depth(const struct lanes *lanes); /* of all partitions */
+uint64_t lanes_depth_of(const struct lanes *lanes, uint32_t partition);
 
 /* Appends a list of frames, linked by next, each to its lane; takes them. */
 void lanes_append(struct lanes *lanes, struct lane_frame *take_list);

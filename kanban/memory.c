@@ -75,7 +75,7 @@ static int publish(struct kanban_link *link, uint32_t partition, uint64_t reques
     frame->len = bytes.len;
     frame->bytes = xmalloc(bytes.len + 1);
     memcpy(frame->bytes, bytes.ptr, bytes.len);
-    lanes_depth_add(self->memory->lanes, count);
+    lanes_depth_add(self->memory->lanes, partition, count);
     lanes_append(self->memory->lanes, frame);
     mem_grow(&self->answers, &self->answer_cap, self->answer_count + 1, sizeof(*self->answers));
     self->answers[self->answer_count++] = request;
@@ -98,12 +98,17 @@ static void settle(struct kanban_link *link, uint32_t partition, uint64_t tag)
     struct lanes *lanes = memory_link(link)->memory->lanes;
     uint32_t count;
     if (lanes_settle(lanes, partition, tag, &count))
-        lanes_depth_sub(lanes, count);
+        lanes_depth_sub(lanes, partition, count);
 }
 
 static uint64_t depth(const struct kanban_backend *backend)
 {
     return lanes_depth(memory_of(backend)->lanes);
+}
+
+static uint64_t depth_of(const struct kanban_backend *backend, uint32_t partition)
+{
+    return lanes_depth_of(memory_of(backend)->lanes, partition);
 }
 
 static int poll_fd(const struct kanban_link *link)
@@ -162,6 +167,7 @@ static const struct kanban_backend_ops memory_ops = {
     .unsubscribe = unsubscribe,
     .settle = settle,
     .depth = depth,
+    .depth_of = depth_of,
     .poll_fd = poll_fd,
     .dispatch = dispatch,
     .link_close = link_close,

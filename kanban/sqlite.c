@@ -27,6 +27,7 @@ struct sqlite {
 
 struct settled {
     uint64_t no;
+    uint32_t partition;
     uint32_t count;
 };
 
@@ -159,7 +160,7 @@ static void published(struct sqlite_link *self, struct write *write, int status)
         requests[count++] = frame->request;
         if (!status)
             continue;
-        lanes_depth_sub(self->sqlite->lanes, frame->count);
+        lanes_depth_sub(self->sqlite->lanes, frame->partition, frame->count);
         free(frame->bytes);
         free(frame);
     }
@@ -195,7 +196,7 @@ static void write_done(struct db_job *job, int status)
         if (status)
             settled_add(&self->retry, write->settled.items[i]);
         else
-            lanes_depth_sub(self->sqlite->lanes, write->settled.items[i].count);
+            lanes_depth_sub(self->sqlite->lanes, write->settled.items[i].partition, write->settled.items[i].count);
     }
     if (self->retry.count)
         retry_later(self, status);
@@ -258,7 +259,7 @@ static int publish(struct kanban_link *link, uint32_t partition, uint64_t reques
         .count = count,
     };
     memcpy(frame->bytes, bytes.ptr, bytes.len);
-    lanes_depth_add(self->sqlite->lanes, count);
+    lanes_depth_add(self->sqlite->lanes, partition, count);
     enqueue(self, frame, NULL);
     return 0;
 }
@@ -266,7 +267,7 @@ static int publish(struct kanban_link *link, uint32_t partition, uint64_t reques
 static void settle(struct kanban_link *link, uint32_t partition, uint64_t tag)
 {
     struct sqlite_link *self = sqlite_link(link);
-    struct settled settled = {.no = tag};
+    struct settled settled = {.no = tag, .partition = partition};
     if (lanes_settle(self->sqlite->lanes, partition, tag, &settled.count))
         enqueue(self, NULL, &settled);
 }
@@ -388,6 +389,11 @@ static uint64_t depth(const struct kanban_backend *backend)
     return lanes_depth(sqlite_of(backend)->lanes);
 }
 
+static uint64_t depth_of(const struct kanban_backend *backend, uint32_t partition)
+{
+    return lanes_depth_of(sqlite_of(backend)->lanes, partition);
+}
+
 static int poll_fd(const struct kanban_link *link)
 {
     return db_port_fd(sqlite_link(link)->port);
@@ -452,6 +458,7 @@ static const struct kanban_backend_ops sqlite_ops = {
     .unsubscribe = unsubscribe,
     .settle = settle,
     .depth = depth,
+    .depth_of = depth_of,
     .poll_fd = poll_fd,
     .deadline_us = deadline_us,
     .dispatch = dispatch,

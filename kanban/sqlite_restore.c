@@ -14,7 +14,6 @@ struct restore {
     struct lane_frame *frames;
     struct lane_frame **tail;
     uint64_t last_no;
-    uint64_t signals;
     uint64_t foreign; /* a partition that is not ours */
     struct error damage;
     bool finished;
@@ -65,7 +64,6 @@ static int restore_rows(struct db_conn *conn, struct restore *restore)
         *restore->tail = frame;
         restore->tail = &frame->next;
         restore->last_no = frame->no;
-        restore->signals += frame->count;
         if (frame->partition >= lanes_partitions(restore->lanes)) {
             restore->foreign = frame->partition;
             frame->partition = 0; /* freed with the rest */
@@ -110,9 +108,10 @@ int sqlite_restore(struct db *db, struct lanes *lanes, uint64_t *ret_last_no, st
     while (!restore.finished)
         sqlite_wait(port);
     db_port_close(port);
+    for (const struct lane_frame *frame = restore.frames; frame && !restore.status; frame = frame->next)
+        lanes_depth_add(lanes, frame->partition, frame->count);
     lanes_append(lanes, restore.frames); /* on failure too: they are freed with the lanes */
     if (!restore.status) {
-        lanes_depth_add(lanes, restore.signals);
         *ret_last_no = restore.last_no;
         return 0;
     }

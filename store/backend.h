@@ -32,6 +32,8 @@ struct store_link; /* one thread's connection */
     X(deadletters, DEADLETTERS)                                                                                        \
     X(command_add, COMMAND_ADD)                                                                                        \
     X(command, COMMAND)                                                                                                \
+    X(command_list, COMMAND_LIST)                                                                                      \
+    X(partitions, PARTITIONS)                                                                                          \
     X(totals, TOTALS)                                                                                                  \
     X(fix, FIX)
 #define STORE_REQUESTS(X)                                                                                              \

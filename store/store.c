@@ -227,6 +227,14 @@ static const char *check_deadletters(const struct store_deadletters *request)
     return request->limit == 0 || request->limit > STORE_LIMIT_MAX ? limits : NULL;
 }
 
+static const char *check_command_list(const struct store_command_list *request)
+{
+    if (request->kind < -1 || request->kind >= COMMAND_KIND_COUNT || request->status < -1 ||
+        request->status >= COMMAND_STATUS_COUNT || request->after > INT64_MAX)
+        return numbers;
+    return request->limit == 0 || request->limit > STORE_LIMIT_MAX ? limits : NULL;
+}
+
 static const char *check_commands(const struct store_commands *request)
 {
     if (request->partition >= STORE_PARTITIONS_MAX)
@@ -349,6 +357,8 @@ REQUEST(deadletters, check_deadletters(request))
 REQUEST(command_add, check_command(&request->command))
 REQUEST(command, good_command_id(request->id) ? NULL : ids)
 REQUEST(commands, check_commands(request))
+REQUEST(command_list, check_command_list(request))
+REQUEST(partitions, request->after >= -1 ? check_page(request->limit, STORE_PARTITIONS_MAX) : numbers)
 REQUEST(totals, NULL)
 REQUEST(fix, request->name && request->value <= INT64_MAX ? NULL : numbers)
 REQUEST(sweep, check_page(request->limit, INT32_MAX))

@@ -323,15 +323,18 @@ struct store_receipt {
 };
 void store_receipt(struct store *store, struct store_receipt *request);
 
-/* Receipts in order. By chain (seq > after) when chain is given, else by shard (index >= after). Filters may make a
- * page shorter than limit while more remains: next says where to go on, 0 if at the end. */
+/* Receipts in order. By chain (seq > after) when chain is given, else by shard (index >= after); descending: seq or
+ * index < after, 0 from the newest. Filters may make a page shorter than limit while more remains: next says where to
+ * go on, 0 if at the end. */
 struct store_receipts {
     struct store_request req;
     uint32_t shard;
     struct span chain;
+    bool descending;
     uint64_t after;
     uint32_t limit;                              /* 1..1000 */
     struct span entitlement_id, signal_id, type; /* filters, empty: any */
+    int64_t since_ms, before_ms;                 /* since <= timestamp < before; 0: any */
     struct receipt *receipts;
     size_t receipt_count;
     uint64_t next; /* `after` of the next page */
@@ -360,12 +363,12 @@ struct governor_item {
     struct governor_record record; /* heap-owned: governor_record_done */
     uint64_t waiting;
 };
-/* Governors in key order behind (after_tenant, after_entitlement); tenant_id restricts. One of them: limit 1 and exact.
- */
+/* Governors in key order behind (after_tenant, after_entitlement), or before it when descending; empty: from the end of
+ * the order. tenant_id restricts. One of them: limit 1 and exact. */
 struct store_governors {
     struct store_request req;
     struct span tenant_id, entitlement_id;
-    bool exact;
+    bool exact, descending;
     int state; /* -1 any */
     struct span after_tenant, after_entitlement;
     uint32_t limit;
@@ -374,6 +377,27 @@ struct store_governors {
     bool more;
 };
 void store_governors(struct store *store, struct store_governors *request);
+
+/* The rows of partitions as they were committed last, in order. */
+struct partition_item {
+    uint32_t partition;
+    struct span owner; /* empty: free, or its owner died */
+    int64_t lease_ms;  /* left of it */
+    uint64_t epoch, batch;
+    uint32_t crashes;
+    uint64_t taken, requeued, ended, duplicates, waiting, acting, governors;
+    uint64_t outcomes_open, missing, deadletters, commands; /* as in struct lease; open, pending */
+};
+struct store_partitions {
+    struct store_request req;
+    bool descending;
+    int64_t after; /* partition, exclusive; -1: from the first, or the last */
+    uint32_t limit;
+    struct partition_item *partitions;
+    size_t partition_count;
+    bool more;
+};
+void store_partitions(struct store *store, struct store_partitions *request);
 
 /* Sums over all partitions and shards, for status and metrics. */
 struct store_totals {

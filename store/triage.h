@@ -28,12 +28,13 @@ struct store_deadletter { /* one, with envelope and bytes */
 };
 void store_deadletter(struct store *store, struct store_deadletter *request);
 
-struct store_deadletters { /* oldest first, without bytes */
+struct store_deadletters { /* oldest first unless descending, without bytes */
     struct store_request req;
+    bool descending;
     struct span tenant_id, entitlement_id, reason; /* filters, empty: any */
     int class;                                     /* -1: any */
-    int64_t before_ms;                             /* ended before, 0: any */
-    uint64_t after;                                /* order */
+    int64_t since_ms, before_ms;                   /* since <= ended < before; 0: any */
+    uint64_t after;                                /* order, exclusive; 0: from the oldest, or the newest */
     uint32_t limit;
     struct deadletter *deadletters; /* out */
     size_t deadletter_count;
@@ -88,6 +89,20 @@ struct store_command {
     struct command command; /* without envelope and bytes */
 };
 void store_command(struct store *store, struct store_command *request);
+
+struct store_command_list { /* all that are kept, oldest first unless descending, without envelope and bytes */
+    struct store_request req;
+    bool descending;
+    struct span tenant_id, entitlement_id; /* filters, empty: any */
+    int kind, status;                      /* -1: any */
+    int64_t since_ms, before_ms;           /* since <= created < before; 0: any */
+    uint64_t after;                        /* order, exclusive; 0: from the oldest, or the newest */
+    uint32_t limit;
+    struct command *commands; /* out */
+    size_t command_count;
+    bool more;
+};
+void store_command_list(struct store *store, struct store_command_list *request);
 
 /* The pending commands of a partition, oldest first, and the open dead letters they name, with envelope and bytes. */
 struct pending_command {

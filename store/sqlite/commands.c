@@ -1,6 +1,8 @@
 /* Operator commands: rows from the API, until the commit that ends them. Database thread only. */
 #include "store/sqlite/internal.h"
 
+enum { SCAN_MAX = 5000 };
+
 #define COMMAND_COLUMNS                                                                                                \
     "number, command, kind, partition, tenant, entitlement, deadletter, args, operator, created_at, status, reason"
 
@@ -50,6 +52,74 @@ int command_run(struct db_conn *conn, struct op *op)
     int rc = find(conn, &request->req, request->id, &request->command);
     request->found = rc == 1;
     return rc < 0 ? rc : 0;
+}
+
+/* --- the list ---------------------------------------------------------------------------------------------------- */
+
+static bool is(struct span filter, sqlite3_stmt *stmt, int column)
+{
+    const char *text = filter.len ? (const char *)sqlite3_column_text(stmt, column) : NULL;
+    return !filter.len || (text && span_eq(filter, (struct span){text, (size_t)sqlite3_column_bytes(stmt, column)}));
+}
+
+static bool wanted(const struct store_command_list *request, sqlite3_stmt *stmt)
+{
+    enum { KIND = 2, TENANT = 4, ENTITLEMENT = 5, CREATED_AT = 9, STATUS = 10 };
+    int64_t at = sqlite3_column_int64(stmt, CREATED_AT);
+    return (request->kind < 0 || sqlite3_column_int(stmt, KIND) == request->kind) &&
+           (request->status < 0 || sqlite3_column_int(stmt, STATUS) == request->status) && at >= request->since_ms &&
+           (!request->before_ms || at < request->before_ms) && is(request->tenant_id, stmt, TENANT) &&
+           is(request->entitlement_id, stmt, ENTITLEMENT);
+}
+
+struct command_page {
+    struct list items;
+    uint64_t last; /* looked at */
+};
+
+static int add_command(sqlite3_stmt *stmt, struct store_command_list *request, struct list *items)
+{
+    uint8_t deadletter[16];
+    struct row row = row_of(stmt, &request->req.arena);
+    read_command(&row, list_add(items, &request->req.arena, sizeof(struct command)), deadletter);
+    return row_check(&row, &request->req);
+}
+
+static int command_list_go_on(struct db_conn *conn, struct op *op)
+{
+    struct store_command_list *request = (struct store_command_list *)op->request;
+    struct command_page *page = op->state;
+    sqlite3_stmt *stmt =
+        request->descending
+            ? db_stmt(conn, "SELECT " COMMAND_COLUMNS " FROM commands WHERE number < ?1 ORDER BY number DESC")
+            : db_stmt(conn, "SELECT " COMMAND_COLUMNS " FROM commands WHERE number > ?1 ORDER BY number");
+    bind_u64(stmt, 1, page->last);
+    int rc, scanned = 0;
+    while ((rc = db_step(stmt)) == 1) {
+        bool fits = wanted(request, stmt);
+        request->more = fits && page->items.count == request->limit;
+        if (!request->more && scanned++ == SCAN_MAX)
+            op->then = command_list_go_on; /* others first */
+        if (request->more || op->then)
+            break;
+        page->last = (uint64_t)sqlite3_column_int64(stmt, 0);
+        if (fits && (rc = add_command(stmt, request, &page->items)) < 0)
+            break;
+    }
+    sqlite3_reset(stmt);
+    request->commands = page->items.items;
+    request->command_count = page->items.count;
+    return rc < 0 ? rc : 0;
+}
+
+int command_list_run(struct db_conn *conn, struct op *op)
+{
+    struct store_command_list *request = (struct store_command_list *)op->request;
+    struct command_page *page = arena_alloc(&request->req.arena, sizeof(*page));
+    *page = (struct command_page){.last = request->descending && !request->after ? INT64_MAX : request->after};
+    op->state = page;
+    request->more = false;
+    return command_list_go_on(conn, op);
 }
 
 /* --- adding ------------------------------------------------------------------------------------------------------ */

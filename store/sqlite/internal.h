@@ -193,7 +193,7 @@ must_check int deadletter_find(struct db_conn *conn, struct store_request *reque
 must_check int deadletter_close(struct db_conn *conn, struct store_commit *request, const char *id);
 void receipt_id_format(const uint8_t uuid[16], char ret[UUID_TEXT + 1]);
 /* commands.c */
-op_run command_add_run, command_run, commands_run;
+op_run command_add_run, command_run, command_list_run, commands_run;
 must_check int commands_write(struct db_conn *conn, struct store_commit *request);
 /* attempts.c */
 must_check int attempts_write(struct db_conn *conn, const struct store_commit *request);
@@ -202,6 +202,7 @@ must_check int attempts_read(struct db_conn *conn, struct store_lookup *request)
  */
 must_check int attempts_withdraw(struct db_conn *conn, const char *worker);
 op_run signal_run, governors_run, totals_run; /* query.c */
+op_run partitions_run;                        /* partitions.c */
 op_run fix_run, sweep_run;                    /* dataset.c */
 
 #endif

@@ -130,9 +130,20 @@ struct governor_page {
 };
 
 #define GOVERNOR_ITEM "SELECT tenant, entitlement, partition, " GOVERNOR_COLUMNS " FROM governors"
-#define IN_TENANT     "tenant = ?1 AND entitlement > ?2"
-#define BEHIND        "(tenant, entitlement) > (?1, ?2)"
-#define IN_ORDER      " ORDER BY tenant, entitlement"
+#define RARE          "state = ?3 AND state <> 1 AND "
+#define ONE_UP        "tenant = ?1 AND entitlement > ?2 ORDER BY tenant, entitlement"
+#define ONE_DN        "tenant = ?1 AND entitlement < ?2 ORDER BY tenant DESC, entitlement DESC"
+#define ALL_UP        "(tenant, entitlement) > (?1, ?2) ORDER BY tenant, entitlement"
+#define ALL_DN        "(tenant, entitlement) < (?1, ?2) ORDER BY tenant DESC, entitlement DESC"
+
+/* Of one tenant, only of a rare state, descending. States other than active have an index of their own, in key order.
+ */
+static const char *const page_sql[2][2][2] = {
+    {{GOVERNOR_ITEM " WHERE " ALL_UP, GOVERNOR_ITEM " WHERE " ALL_DN},
+     {GOVERNOR_ITEM " WHERE " RARE ALL_UP, GOVERNOR_ITEM " WHERE " RARE ALL_DN}},
+    {{GOVERNOR_ITEM " WHERE " ONE_UP, GOVERNOR_ITEM " WHERE " ONE_DN},
+     {GOVERNOR_ITEM " WHERE " RARE ONE_UP, GOVERNOR_ITEM " WHERE " RARE ONE_DN}},
+};
 
 static sqlite3_stmt *page_stmt(struct db_conn *conn, const struct store_governors *request,
                                const struct governor_page *at)
@@ -142,20 +153,12 @@ static sqlite3_stmt *page_stmt(struct db_conn *conn, const struct store_governor
         bind_key(stmt, 1, request->tenant_id, request->entitlement_id);
         return stmt;
     }
-    /* States other than active have an index of their own, in key order. */
-    bool rare = request->state >= 0 && request->state != GOVERNOR_ACTIVE;
-    sqlite3_stmt *stmt;
-    if (request->tenant_id.len) {
-        stmt = rare ? db_stmt(conn, GOVERNOR_ITEM " WHERE state = ?3 AND state <> 1 AND " IN_TENANT IN_ORDER)
-                    : db_stmt(conn, GOVERNOR_ITEM " WHERE " IN_TENANT IN_ORDER);
-        /* Ids are never empty: behind "" means from the first. */
-        int order = span_cmp(at->tenant, request->tenant_id);
-        bind_key(stmt, 1, request->tenant_id, order == 0 ? at->entitlement : SPAN(""));
-    } else {
-        stmt = rare ? db_stmt(conn, GOVERNOR_ITEM " WHERE state = ?3 AND state <> 1 AND " BEHIND IN_ORDER)
-                    : db_stmt(conn, GOVERNOR_ITEM " WHERE " BEHIND IN_ORDER);
-        bind_key(stmt, 1, at->tenant, at->entitlement);
-    }
+    bool one = request->tenant_id.len > 0, rare = request->state >= 0 && request->state != GOVERNOR_ACTIVE;
+    sqlite3_stmt *stmt = db_stmt(conn, page_sql[one][rare][request->descending]);
+    /* Ids are never empty and made of characters below DEL. */
+    struct span edge = request->descending ? SPAN("\x7f") : SPAN("");
+    bool begins = one ? span_cmp(at->tenant, request->tenant_id) != 0 : at->tenant.len == 0;
+    bind_key(stmt, 1, one ? request->tenant_id : begins ? edge : at->tenant, begins ? edge : at->entitlement);
     if (rare)
         sqlite3_bind_int64(stmt, 3, request->state);
     return stmt;

@@ -168,8 +168,9 @@ static int page_add(sqlite3_stmt *stmt, struct store_receipts *request, struct p
         return 0;
     }
     request->next = next;
+    int64_t at = sqlite3_column_int64(stmt, 11);
     if (!matches(request->entitlement_id, stmt, 8) || !matches(request->signal_id, stmt, 9) ||
-        !matches(request->type, stmt, 10))
+        !matches(request->type, stmt, 10) || at < request->since_ms || (request->before_ms && at >= request->before_ms))
         return 0;
     uint32_t shard;
     return read_receipt(stmt, &request->req, list_add(&page->items, &request->req.arena, sizeof(struct receipt)),
@@ -178,13 +179,16 @@ static int page_add(sqlite3_stmt *stmt, struct store_receipts *request, struct p
 
 static int page_of_shard(struct db_conn *conn, struct store_receipts *request, struct page *page)
 {
+    bool up = !request->descending;
     sqlite3_stmt *stmt =
-        db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE id >= ?1 AND id < ?2 ORDER BY id");
-    sqlite3_bind_int64(stmt, 1, order_of(request->shard, request->after));
-    sqlite3_bind_int64(stmt, 2, order_of(request->shard + 1, 0));
+        up ? db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE id >= ?1 AND id < ?2 ORDER BY id")
+           : db_stmt(conn, "SELECT " RECEIPT_COLUMNS " FROM receipts WHERE id >= ?1 AND id < ?2 ORDER BY id DESC");
+    int64_t begin = order_of(request->shard, 0), end = order_of(request->shard + 1, 0);
+    sqlite3_bind_int64(stmt, 1, up ? begin + (int64_t)request->after : begin);
+    sqlite3_bind_int64(stmt, 2, up || !request->after ? end : begin + (int64_t)request->after);
     int rc = 0;
     while (rc == 0 && !page->full && (rc = db_step(stmt)) == 1)
-        rc = page_add(stmt, request, page, (uint64_t)(sqlite3_column_int64(stmt, 0) - order_of(request->shard, 0)) + 1);
+        rc = page_add(stmt, request, page, (uint64_t)(sqlite3_column_int64(stmt, 0) - begin) + up);
     return rc;
 }
 
@@ -237,6 +241,45 @@ static int page_of_chain(struct db_conn *conn, struct store_receipts *request, s
     return rc;
 }
 
+/* The receipts of one block with a seq below `below`, the newest first. */
+static int page_of_block_down(struct db_conn *conn, sqlite3_stmt *stmt, struct store_receipts *request,
+                              struct page *page, uint64_t below)
+{
+    const uint8_t *ids = sqlite3_column_blob(stmt, 1);
+    uint64_t first = (uint64_t)sqlite3_column_int64(stmt, 0) * CHAIN_BLOCK + 1;
+    size_t count = (size_t)sqlite3_column_bytes(stmt, 1) / 8;
+    size_t at = below > first && below - first < count ? below - first : below > first ? count : 0;
+    int rc = 0;
+    while (at-- > 0 && !page->full && rc == 0) {
+        uint64_t id;
+        memcpy(&id, ids + at * 8, sizeof(id));
+        rc = page_of_id(conn, request, page, (int64_t)be64toh(id), first + at);
+    }
+    return rc;
+}
+
+/* Only the newest block may be short, and none may be missing down to the first. */
+static int page_of_chain_down(struct db_conn *conn, struct store_receipts *request, struct page *page)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT block, ids FROM chain_receipts WHERE chain = ?1 AND block <= ?2"
+                                       " ORDER BY block DESC");
+    uint64_t below = request->after ? request->after : INT64_MAX;
+    int64_t expected = request->after > 1 ? (int64_t)((request->after - 2) / CHAIN_BLOCK) : -1;
+    bind_span(stmt, 1, request->chain);
+    sqlite3_bind_int64(stmt, 2, request->after ? expected : INT64_MAX);
+    int rc = 0;
+    for (bool first = true; rc == 0 && !page->full && (rc = db_step(stmt)) == 1; first = false) {
+        int64_t block = sqlite3_column_int64(stmt, 0);
+        bool whole = sqlite3_column_bytes(stmt, 1) == CHAIN_BLOCK * 8;
+        if ((first ? request->after && block != expected : block != expected || !whole))
+            return op_error(&request->req, -EUCLEAN, "block %lld of chain %.*s is not whole", (long long)expected,
+                            (int)request->chain.len, request->chain.ptr);
+        expected = block - 1;
+        rc = page_of_block_down(conn, stmt, request, page, below);
+    }
+    return rc;
+}
+
 int receipts_run(struct db_conn *conn, struct op *op)
 {
     struct store_receipts *request = (struct store_receipts *)op->request;
@@ -246,7 +289,7 @@ int receipts_run(struct db_conn *conn, struct op *op)
     request->next = request->after;
     int rc = 0;
     if (request->chain.len && request->after < INT64_MAX)
-        rc = page_of_chain(conn, request, &page);
+        rc = request->descending ? page_of_chain_down(conn, request, &page) : page_of_chain(conn, request, &page);
     else if (!request->chain.len && request->after < UINT64_C(1) << ORDER_BITS)
         rc = page_of_shard(conn, request, &page);
     if (rc < 0)

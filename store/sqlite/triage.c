@@ -150,6 +150,7 @@ static bool is(struct span filter, sqlite3_stmt *stmt, int column)
 static bool wanted(const struct store_deadletters *request, sqlite3_stmt *stmt)
 {
     return (request->class < 0 || sqlite3_column_int(stmt, 1) == request->class) &&
+           sqlite3_column_int64(stmt, 2) >= request->since_ms &&
            (!request->before_ms || sqlite3_column_int64(stmt, 2) < request->before_ms) &&
            is(request->reason, stmt, 3) && is(request->tenant_id, stmt, 4) && is(request->entitlement_id, stmt, 5);
 }
@@ -172,8 +173,9 @@ static int deadletters_go_on(struct db_conn *conn, struct op *op)
 {
     struct store_deadletters *request = (struct store_deadletters *)op->request;
     struct page *page = op->state;
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT number, class, ended_at, cause, tenant, entitlement FROM deadletters"
-                                       " WHERE number > ?1 ORDER BY number");
+#define FILTER_COLUMNS "SELECT number, class, ended_at, cause, tenant, entitlement FROM deadletters"
+    sqlite3_stmt *stmt = request->descending ? db_stmt(conn, FILTER_COLUMNS " WHERE number < ?1 ORDER BY number DESC")
+                                             : db_stmt(conn, FILTER_COLUMNS " WHERE number > ?1 ORDER BY number");
     bind_u64(stmt, 1, page->last);
     int rc, scanned = 0;
     while ((rc = db_step(stmt)) == 1) {
@@ -202,7 +204,7 @@ int deadletters_run(struct db_conn *conn, struct op *op)
     request->deadletter_count = 0;
     request->more = false;
     struct page *page = arena_alloc(&request->req.arena, sizeof(*page));
-    *page = (struct page){.last = request->after};
+    *page = (struct page){.last = request->descending && !request->after ? INT64_MAX : request->after};
     op->state = page;
     return deadletters_go_on(conn, op);
 }

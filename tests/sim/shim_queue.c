@@ -338,6 +338,12 @@ static uint64_t depth(const struct kanban_backend *backend)
     return inner->ops->depth(inner);
 }
 
+static uint64_t depth_of(const struct kanban_backend *backend, uint32_t partition)
+{
+    const struct kanban_backend *inner = ((const struct shim_queue *)backend)->inner;
+    return inner->ops->depth_of(inner, partition);
+}
+
 static int poll_fd(const struct kanban_link *link)
 {
     const struct shim_link *self = shim_link(link);
@@ -365,6 +371,7 @@ static const struct kanban_backend_ops shim_ops = {
     .unsubscribe = unsubscribe,
     .settle = settle,
     .depth = depth,
+    .depth_of = depth_of,
     .poll_fd = poll_fd,
     .deadline_us = deadline_us,
     .dispatch = dispatch,
