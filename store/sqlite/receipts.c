@@ -258,20 +258,32 @@ static int page_of_block_down(struct db_conn *conn, sqlite3_stmt *stmt, struct s
     return rc;
 }
 
+/* 1 if the chain has blocks behind this one: then one that was expected is missing. Otherwise the cursor was beyond the
+ * end. */
+static int goes_on(struct db_conn *conn, const struct store_receipts *request, int64_t block)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT 1 FROM chain_receipts WHERE chain = ?1 AND block > ?2 LIMIT 1");
+    bind_span(stmt, 1, request->chain);
+    sqlite3_bind_int64(stmt, 2, block);
+    return db_step(stmt);
+}
+
 /* Only the newest block may be short, and none may be missing down to the first. */
 static int page_of_chain_down(struct db_conn *conn, struct store_receipts *request, struct page *page)
 {
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT block, ids FROM chain_receipts WHERE chain = ?1 AND block <= ?2"
                                        " ORDER BY block DESC");
     uint64_t below = request->after ? request->after : INT64_MAX;
-    int64_t expected = request->after > 1 ? (int64_t)((request->after - 2) / CHAIN_BLOCK) : -1;
+    int64_t expected = request->after == 1 ? -1 : (int64_t)((below - 2) / CHAIN_BLOCK);
     bind_span(stmt, 1, request->chain);
-    sqlite3_bind_int64(stmt, 2, request->after ? expected : INT64_MAX);
+    sqlite3_bind_int64(stmt, 2, expected);
     int rc = 0;
     for (bool first = true; rc == 0 && !page->full && (rc = db_step(stmt)) == 1; first = false) {
         int64_t block = sqlite3_column_int64(stmt, 0);
-        bool whole = sqlite3_column_bytes(stmt, 1) == CHAIN_BLOCK * 8;
-        if ((first ? request->after && block != expected : block != expected || !whole))
+        bool gap = block != expected || (!first && sqlite3_column_bytes(stmt, 1) != CHAIN_BLOCK * 8);
+        if (gap && (rc = first ? goes_on(conn, request, block) : 1) < 0)
+            return rc;
+        if (gap && rc)
             return op_error(&request->req, -EUCLEAN, "block %lld of chain %.*s is not whole", (long long)expected,
                             (int)request->chain.len, request->chain.ptr);
         expected = block - 1;
@@ -288,7 +300,7 @@ int receipts_run(struct db_conn *conn, struct op *op)
     request->receipt_count = 0;
     request->next = request->after;
     int rc = 0;
-    if (request->chain.len && request->after < INT64_MAX)
+    if (request->chain.len && (request->descending || request->after < INT64_MAX))
         rc = request->descending ? page_of_chain_down(conn, request, &page) : page_of_chain(conn, request, &page);
     else if (!request->chain.len && request->after < UINT64_C(1) << ORDER_BITS)
         rc = page_of_shard(conn, request, &page);

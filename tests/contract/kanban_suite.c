@@ -245,6 +245,9 @@ static void depth_and_full(struct suite *suite)
     CHECK_INT(kanban_publish(client->kanban, 2, signals, 2, (void *)3), 0);
     CHECK_INT(kanban_publish(client->kanban, 2, signals, 1, (void *)4), -EAGAIN);
     CHECK_INT(kanban_depth(client->kanban), 10);
+    CHECK_INT(kanban_backend_depth(suite->backend, 1), 4);
+    CHECK_INT(kanban_backend_depth(suite->backend, 2), 2);
+    CHECK_INT(kanban_backend_depth(suite->backend, SUITE_PARTITIONS), 0);
     client_wait(client, &client->answered, 3);
     CHECK_INT(client->failed, 0);
     client_subscribe_all(client, SUITE_PARTITIONS);

@@ -10,9 +10,10 @@ int store_suite_run(const struct store_suite *suite)
     static const struct {
         const char *name;
         void (*run)(const struct store_suite *suite);
-    } parts[] = {{"leases", suite_leases}, {"commits", suite_commits}, {"waiting", suite_waiting},
-                 {"ledger", suite_ledger}, {"tiles", suite_tiles},     {"queries", suite_queries},
-                 {"damage", suite_damage}, {"triage", suite_triage},   {"threads", suite_threads}};
+    } parts[] = {{"leases", suite_leases},  {"commits", suite_commits}, {"waiting", suite_waiting},
+                 {"ledger", suite_ledger},  {"tiles", suite_tiles},     {"queries", suite_queries},
+                 {"lists", suite_lists},    {"damage", suite_damage},   {"triage", suite_triage},
+                 {"threads", suite_threads}};
     for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
         int before = atomic_load(&check_failures);
         parts[i].run(suite);
@@ -210,6 +211,7 @@ struct lease lease_of(struct site *site, const char *worker, uint32_t partitions
 #include "store_suite_damage.c"
 #include "store_suite_leases.c"
 #include "store_suite_ledger.c"
+#include "store_suite_lists.c"
 #include "store_suite_queries.c"
 #include "store_suite_tiles.c"
 #include "store_suite_triage.c"

@@ -96,6 +96,7 @@ void suite_waiting(const struct store_suite *suite);
 void suite_ledger(const struct store_suite *suite);
 void suite_tiles(const struct store_suite *suite);
 void suite_queries(const struct store_suite *suite);
+void suite_lists(const struct store_suite *suite);
 void suite_damage(const struct store_suite *suite);
 void suite_triage(const struct store_suite *suite);
 void suite_threads(const struct store_suite *suite);
