@@ -9,7 +9,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 struct log {
     int fd;
-    enum log_level level;
+    _Atomic(enum log_level) level; /* may be set from any thread */
     const struct clock *clock;
     const char *component; /* "ingress", …; written as "component" when set */
 };

@@ -127,8 +127,8 @@ const struct option config_options[] = {
     {"log.level", OPTION_ENUM, "info", .words = level_words, .flags = OPTION_RELOADABLE, AT(log.level),
      .help = "The least severe lines that are logged."},
 
-    {"shutdown.timeout", OPTION_DURATION, "10s", RANGE(100, MINUTES(10)), .flags = OPTION_RELOADABLE,
-     AT(shutdown.timeout_ms), .help = "Time after SIGTERM to finish what was accepted."},
+    {"shutdown.timeout", OPTION_DURATION, "10s", RANGE(100, MINUTES(10)), AT(shutdown.timeout_ms),
+     .help = "Time after SIGTERM to finish what was accepted."},
 };
 const size_t config_options_count = sizeof(config_options) / sizeof(config_options[0]);
 

@@ -12,7 +12,7 @@ enum { FAILED_US = 5 * 1000 * 1000 /* how long a failed publish keeps the layer 
 
 bool ingress_guard(struct ingress *ingress, struct http_request *req)
 {
-    return ingress->options.config->keys_count > 0 || http_guard_local(req, "keys (ingress.keys)");
+    return !keys_none(ingress->keys) || http_guard_local(req, "keys (ingress.keys)");
 }
 
 static void livez(void *ctx, struct http_request *req)
@@ -221,10 +221,15 @@ static void add_metrics(struct ingress *ingress)
     ingress->http_metrics = http_metrics_new(ingress->options.metrics, "ingress", routes);
 }
 
+static struct limits_options rates_of(const struct ingress_config *config)
+{
+    return (struct limits_options){config->rate, config->rate_burst, config->tenant_rate, config->tenant_burst, 0};
+}
+
 static void add_state(struct ingress *ingress)
 {
     const struct ingress_config *config = ingress->options.config;
-    struct limits_options limits = {config->rate, config->rate_burst, config->tenant_rate, config->tenant_burst, 0};
+    struct limits_options limits = rates_of(config);
     random_bytes(&limits.seed, sizeof(limits.seed));
     ingress->keys = keys_new(config->keys, config->keys_count);
     ingress->limits = limits_new(&limits, clock_mono_us(ingress->options.clock));
@@ -262,6 +267,13 @@ int ingress_new(const struct ingress_options *options, struct ingress **ret, str
     }
     *ret = ingress;
     return 0;
+}
+
+void ingress_reload(struct ingress *ingress, const struct ingress_config *config)
+{
+    const struct limits_options limits = rates_of(config);
+    keys_set(ingress->keys, config->keys, config->keys_count);
+    limits_set(ingress->limits, &limits, clock_mono_us(ingress->options.clock));
 }
 
 uint16_t ingress_port(const struct ingress *ingress)

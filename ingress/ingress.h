@@ -23,6 +23,8 @@ struct ingress_options {
 };
 
 must_check int ingress_new(const struct ingress_options *options, struct ingress **ret, struct error *err);
+/* Takes over keys and rates of config. On the loop's thread. */
+void ingress_reload(struct ingress *ingress, const struct ingress_config *config);
 uint16_t ingress_port(const struct ingress *ingress);
 /* Stops accepting, answers what was begun (waiting for its publishes), then calls done from the loop. */
 void ingress_drain(struct ingress *ingress, void (*done)(void *ctx), void *ctx);

@@ -9,24 +9,60 @@
 #include <stdlib.h>
 
 struct key {
-    const struct key_config *config;
+    struct key_config config; /* without secrets */
     struct hmac *hmac;
+    struct hmac *previous; /* of the secret before, or NULL */
 };
 
 struct keys {
     struct key *items;
     size_t count;
+    struct arena names;
 };
+
+/* The text in the arena: the one that is there if a key has it. */
+static const char *keep_name(struct keys *keys, const char *text)
+{
+    for (size_t i = 0; i < keys->count; i++) {
+        if (strcmp(keys->items[i].config.id, text) == 0)
+            return keys->items[i].config.id;
+        if (strcmp(keys->items[i].config.tenant, text) == 0)
+            return keys->items[i].config.tenant;
+    }
+    return arena_copy(&keys->names, text, strlen(text));
+}
+
+static void free_items(struct key *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        hmac_free(items[i].hmac);
+        hmac_free(items[i].previous);
+    }
+    free(items);
+}
+
+void keys_set(struct keys *keys, const struct key_config *configs, size_t count)
+{
+    struct key *items = xcalloc(count ? count : 1, sizeof(*items));
+    for (size_t i = 0; i < count; i++) {
+        const struct key_config *config = &configs[i];
+        items[i].config = (struct key_config){.id = keep_name(keys, config->id),
+                                              .tenant = keep_name(keys, config->tenant),
+                                              .scheme = config->scheme,
+                                              .role = config->role};
+        items[i].hmac = hmac_new((struct span){config->secret, config->secret_len});
+        if (config->previous)
+            items[i].previous = hmac_new((struct span){config->previous, config->previous_len});
+    }
+    free_items(keys->items, keys->count);
+    keys->items = items;
+    keys->count = count;
+}
 
 struct keys *keys_new(const struct key_config *configs, size_t count)
 {
     struct keys *keys = xcalloc(1, sizeof(*keys));
-    keys->items = xcalloc(count ? count : 1, sizeof(*keys->items));
-    keys->count = count;
-    for (size_t i = 0; i < count; i++) {
-        keys->items[i].config = &configs[i];
-        keys->items[i].hmac = hmac_new((struct span){configs[i].secret, configs[i].secret_len});
-    }
+    keys_set(keys, configs, count);
     return keys;
 }
 
@@ -34,10 +70,14 @@ void keys_free(struct keys *keys)
 {
     if (!keys)
         return;
-    for (size_t i = 0; i < keys->count; i++)
-        hmac_free(keys->items[i].hmac);
-    free(keys->items);
+    free_items(keys->items, keys->count);
+    arena_done(&keys->names);
     free(keys);
+}
+
+bool keys_none(const struct keys *keys)
+{
+    return keys->count == 0;
 }
 
 bool keys_need_tenant(const struct keys *keys, const struct key_claim *claim)
@@ -48,7 +88,7 @@ bool keys_need_tenant(const struct keys *keys, const struct key_claim *claim)
 static const struct key *find_by_id(const struct keys *keys, struct span id)
 {
     for (size_t i = 0; i < keys->count; i++)
-        if (span_is(id, keys->items[i].config->id))
+        if (span_is(id, keys->items[i].config.id))
             return &keys->items[i];
     return NULL;
 }
@@ -58,7 +98,7 @@ static const struct key *find_by_tenant(const struct keys *keys, struct span ten
 {
     const struct key *found = NULL;
     for (size_t i = 0; i < keys->count; i++) {
-        if (!span_is(tenant_id, keys->items[i].config->tenant))
+        if (!span_is(tenant_id, keys->items[i].config.tenant))
             continue;
         if (found)
             return NULL;
@@ -95,11 +135,20 @@ static bool decode_signature(struct span text, uint8_t ret[SHA256_SIZE])
     return text.len == SHA256_HEX && hex_decode(text, ret, SHA256_SIZE);
 }
 
+/* hmac: NULL: no. */
+static bool signed_with(struct hmac *hmac, struct span body, const uint8_t sent[SHA256_SIZE])
+{
+    uint8_t expected[SHA256_SIZE];
+    if (!hmac)
+        return false;
+    hmac_sha256(hmac, body, expected);
+    return hash_equal(sent, expected, sizeof(expected));
+}
+
 int keys_verify(const struct keys *keys, const struct key_claim *claim, struct span tenant_id,
                 const struct key_config **ret, struct error *err)
 {
     uint8_t sent[SHA256_SIZE];
-    uint8_t expected[SHA256_SIZE];
     if (!claim->signature.ptr)
         return error_set(err, -EACCES,
                          "X-Signature is missing: send the hex HMAC-SHA256 of the body with your key's secret");
@@ -109,12 +158,11 @@ int keys_verify(const struct keys *keys, const struct key_claim *claim, struct s
     if (!decode_signature(claim->signature, sent))
         return error_set(err, -EACCES,
                          "X-Signature must be 64 hexadecimal digits, with or without sha256= before them");
-    hmac_sha256(key->hmac, claim->body, expected);
-    if (!hash_equal(sent, expected, sizeof(expected)))
+    if (!signed_with(key->hmac, claim->body, sent) && !signed_with(key->previous, claim->body, sent))
         return error_set(err, -EACCES,
                          "X-Signature does not match: it must be the HMAC-SHA256 of exactly the bytes of the body with "
                          "the secret of key %s",
-                         key->config->id);
-    *ret = key->config;
+                         key->config.id);
+    *ret = &key->config;
     return 0;
 }

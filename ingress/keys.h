@@ -8,9 +8,12 @@
 
 struct keys;
 
-/* Borrows configs. */
+/* Copies what it needs. */
 struct keys *keys_new(const struct key_config *configs, size_t count);
 void keys_free(struct keys *keys);
+/* These instead, from now on. Ids and tenants that were handed out stay valid until keys_free. */
+void keys_set(struct keys *keys, const struct key_config *configs, size_t count);
+bool keys_none(const struct keys *keys); /* whoever is on this machine may send */
 
 struct key_claim {
     struct span key_id;    /* X-Key-Id; ptr NULL: none */

@@ -31,11 +31,21 @@ struct limits {
 struct limits *limits_new(const struct limits_options *options, int64_t now_us)
 {
     struct limits *limits = xcalloc(1, sizeof(*limits));
-    limits->options = *options;
-    limits->process = (struct bucket){options->burst * TOKEN, now_us};
-    if (options->tenant_rate)
-        limits->tenants = xcalloc((size_t)LIMITS_SETS * LIMITS_WAYS, sizeof(*limits->tenants));
+    limits->options.seed = options->seed;
+    limits_set(limits, options, now_us);
     return limits;
+}
+
+/* A bucket above a smaller burst is cut down by the next refill. */
+void limits_set(struct limits *limits, const struct limits_options *options, int64_t now_us)
+{
+    uint64_t seed = limits->options.seed;
+    if (!limits->options.rate)
+        limits->process = (struct bucket){options->burst * TOKEN, now_us};
+    if (options->tenant_rate && !limits->tenants)
+        limits->tenants = xcalloc((size_t)LIMITS_SETS * LIMITS_WAYS, sizeof(*limits->tenants));
+    limits->options = *options;
+    limits->options.seed = seed;
 }
 
 void limits_free(struct limits *limits)

@@ -21,6 +21,8 @@ enum limit { LIMIT_NONE, LIMIT_PROCESS, LIMIT_TENANT };
 
 struct limits;
 struct limits *limits_new(const struct limits_options *options, int64_t now_us);
+/* Other rates and bursts, from now on; what was taken stays taken. */
+void limits_set(struct limits *limits, const struct limits_options *options, int64_t now_us);
 void limits_free(struct limits *limits);
 
 /* Takes a token of both buckets, or none: then says which bucket is empty and in how many seconds (≥ 1) it will not be.

@@ -324,7 +324,7 @@ void post_handle(void *ctx, struct http_request *req)
     struct ingress *ingress = ctx;
     struct sender sender;
     bool parsed = false;
-    bool keyed = ingress->options.config->keys_count > 0;
+    bool keyed = !keys_none(ingress->keys);
     if (!keyed && admit_local(ingress, req, &sender))
         return;
     if (check_media(ingress, req))

@@ -29,7 +29,7 @@ struct backup {
     struct andon_backup interface;
     const struct config *config;
     struct db *db;
-    struct log log;
+    const struct log *log;
     char (*names)[256]; /* of the files made so far */
     size_t name_count;
     atomic_bool stop;
@@ -219,7 +219,7 @@ static void *run(void *arg)
     if (r)
         snprintf(status->error, sizeof(status->error), "%.460s: what was copied is removed", err.text);
     pthread_mutex_unlock(&backup->lock);
-    log_event(&backup->log, r ? LOG_ERROR : LOG_INFO, r ? "backup_failed" : "backup_done",
+    log_event(backup->log, r ? LOG_ERROR : LOG_INFO, r ? "backup_failed" : "backup_done",
               LOG_S("directory", status->directory), LOG_I("pages", (int64_t)status->pages),
               LOG_I("longest_slice_us", status->slice_us_max), LOG_S("error", err.text));
     return NULL;
@@ -292,8 +292,7 @@ struct backup *backup_new(const struct config *config, struct db *db, const stru
     backup->interface = (struct andon_backup){.start = start, .status = status, .ctx = backup};
     backup->config = config;
     backup->db = db;
-    backup->log = *log;
-    backup->log.component = "backup";
+    backup->log = log;
     backup->names = xcalloc(MANIFEST_FILES_MAX, sizeof(*backup->names));
     pthread_mutex_init(&backup->lock, NULL);
     return backup;

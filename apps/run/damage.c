@@ -8,7 +8,7 @@
 enum { REMEMBERED = 16, AGAIN_US = 60 * 1000 * 1000 };
 
 struct damage {
-    struct log log;
+    const struct log *log;
     struct metric_counter *met;
     struct said {
         uint64_t hash;
@@ -20,8 +20,7 @@ struct damage {
 struct damage *damage_new(struct metrics *metrics, const struct log *log)
 {
     struct damage *damage = xcalloc(1, sizeof(*damage));
-    damage->log = *log;
-    damage->log.component = "store";
+    damage->log = log;
     damage->met = metrics_counter(metrics, "tai_store_corruptions_total",
                                   "Reads that met damaged pages or rows which cannot be true.");
     return damage;
@@ -46,10 +45,10 @@ void damage_met(void *ctx, const char *what)
 {
     struct damage *damage = ctx;
     struct said *said = find(damage, hash_pair(span_of(what), SPAN("")));
-    int64_t now = clock_mono_us(damage->log.clock);
+    int64_t now = clock_mono_us(damage->log->clock);
     metric_inc(damage->met);
     if (said->again_us && now < said->again_us)
         return;
     said->again_us = now + AGAIN_US;
-    log_event(&damage->log, LOG_ERROR, "database_damaged", LOG_S("what", what));
+    log_event(damage->log, LOG_ERROR, "database_damaged", LOG_S("what", what));
 }

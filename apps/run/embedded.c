@@ -21,9 +21,11 @@
 /* The data lock keeps every other worker out; the lease only has to outlive a stall. */
 enum { LEASE_TTL_MS = 30000, DRAINS = 4 };
 
+enum { LOG_INGRESS, LOG_JIDOKA, LOG_ANDON, LOG_STORE, LOG_BACKUP, LOGS };
+
 struct embedded {
     const struct config *config;
-    struct log log[3]; /* ingress, jidoka, andon */
+    struct log log[LOGS];
     struct metrics *metrics;
     struct damage *damage;
     struct backup *backup;
@@ -67,7 +69,7 @@ static int start_andon(void *ctx)
                                     .edit_ctx = e->editor,
                                     .backup = backup_interface(e->backup),
                                     .clock = &clock_system,
-                                    .log = &e->log[2],
+                                    .log = &e->log[LOG_ANDON],
                                     .metrics = e->metrics};
     return andon_new(&options, &e->andon, e->err);
 }
@@ -83,7 +85,7 @@ static int start_jidoka(void *ctx)
                                      .worker = e->worker,
                                      .lease_ttl_ms = LEASE_TTL_MS,
                                      .clock = &clock_system,
-                                     .log = &e->log[1],
+                                     .log = &e->log[LOG_JIDOKA],
                                      .metrics = e->metrics};
     return jidoka_new(&options, &e->jidoka, e->err);
 }
@@ -100,7 +102,7 @@ static int start_ingress(void *ctx)
                                       .queue = e->queue,
                                       .status_url = e->status_url,
                                       .clock = &clock_system,
-                                      .log = &e->log[0],
+                                      .log = &e->log[LOG_INGRESS],
                                       .metrics = e->metrics};
     struct ingress *ingress = NULL;
     int rc = ingress_new(&options, &ingress, e->err);
@@ -160,17 +162,17 @@ static int open_data(struct embedded *e, struct error *err)
     else if (rc == 0)
         rc = kanban_sqlite_new(e->db, (uint32_t)config->kanban.partitions, &e->queue, err);
     if (rc == 0)
-        e->backup = backup_new(config, e->db, &e->log[0]);
+        e->backup = backup_new(config, e->db, &e->log[LOG_BACKUP]);
     return rc;
 }
 
 static void init(struct embedded *e, const struct config *config, const struct log *log)
 {
-    static const char *const components[] = {"ingress", "jidoka", "andon"};
+    static const char *const components[LOGS] = {"ingress", "jidoka", "andon", "store", "backup"};
     uint64_t boot;
     random_bytes(&boot, sizeof(boot));
     snprintf(e->worker, sizeof(e->worker), "run-%d-%016llx", (int)getpid(), (unsigned long long)boot);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < LOGS; i++) {
         e->log[i] = *log;
         e->log[i].component = components[i];
     }
@@ -179,7 +181,7 @@ static void init(struct embedded *e, const struct config *config, const struct l
     e->drained = latch_new();
     e->editor = signal_editor_new(&config->ingress, &clock_system);
     e->metrics = metrics_new();
-    e->damage = damage_new(e->metrics, log);
+    e->damage = damage_new(e->metrics, &e->log[LOG_STORE]);
     metrics_add_process(e->metrics);
     metrics_add_build_info(e->metrics, TAI_VERSION, TAI_REVISION);
 }
@@ -211,6 +213,44 @@ int embedded_start(const struct config *config, const struct log *log, struct em
     }
     describe(e);
     *ret = e;
+    return 0;
+}
+
+/* --- reload ------------------------------------------------------------------------------------------------------ */
+
+struct reload {
+    struct embedded *embedded;
+    const struct config *next;
+};
+
+static int reload_ingress(void *ctx)
+{
+    const struct reload *reload = ctx;
+    ingress_reload(reload->embedded->ingress, &reload->next->ingress);
+    return 0;
+}
+
+static int reload_andon(void *ctx)
+{
+    const struct reload *reload = ctx;
+    andon_reload(reload->embedded->andon, &reload->next->andon);
+    return 0;
+}
+
+/* next was judged by the addresses it names, which may be others than those in use. */
+int embedded_reload(struct embedded *e, const struct config *next, struct error *err)
+{
+    struct reload reload = {e, next};
+    if (!e->config->ingress.listen.loopback && next->ingress.keys_count == 0)
+        return error_set(err, -EINVAL, "keys: there are none, and ingress listens on %s",
+                         e->config->ingress.listen.text);
+    if (!e->config->andon.listen.loopback && next->andon.tokens_count == 0)
+        return error_set(err, -EINVAL, "andon.tokens_file: there is none, and andon listens on %s",
+                         e->config->andon.listen.text);
+    for (size_t i = 0; i < LOGS; i++)
+        e->log[i].level = next->log.level;
+    loop_call(e->ingress_loop, reload_ingress, &reload);
+    loop_call(e->andon_loop, reload_andon, &reload);
     return 0;
 }
 

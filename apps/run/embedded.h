@@ -11,6 +11,9 @@ struct embedded;
  * the data directory (err names it). */
 must_check int embedded_start(const struct config *config, const struct log *log, struct embedded **ret,
                               struct error *err);
+/* Takes over what is reloadable of next, and keeps nothing of it. -EINVAL: what it allows would be unsafe where the
+ * layers listen; nothing has changed then. */
+must_check int embedded_reload(struct embedded *embedded, const struct config *next, struct error *err);
 uint16_t embedded_port(const struct embedded *embedded);
 uint16_t embedded_andon_port(const struct embedded *embedded);
 /* Drains in layer order within timeout_ms; what is left in the queue then is worked off after the next start. true: all

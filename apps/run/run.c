@@ -2,6 +2,7 @@
  * that a mistake in it is told once and nothing is restarted. */
 #include "apps/cli.h"
 #include "apps/run/embedded.h"
+#include "apps/run/reload.h"
 #include "apps/run/supervisor.h"
 #include "apps/verb.h"
 #include "common/mem.h"
@@ -86,13 +87,27 @@ static void trim_when_calm(int64_t *cpu_us, bool *busy)
     *cpu_us = now_us;
 }
 
+/* Takes the signals that came; true: SIGTERM or SIGINT was among them. */
+static bool take_signals(int signals, struct reloader *reloader)
+{
+    struct signalfd_siginfo info;
+    bool stop = false, hangup = false;
+    while (read(signals, &info, sizeof(info)) == sizeof(info)) {
+        hangup |= info.ssi_signo == SIGHUP;
+        stop |= info.ssi_signo != SIGHUP;
+    }
+    if (hangup && !stop)
+        reloader_run(reloader);
+    return stop;
+}
+
 /* Until SIGTERM, SIGINT or the end of the supervisor. false: the supervisor is gone. */
-static bool serve(int signals, int lifeline)
+static bool serve(int signals, int lifeline, struct reloader *reloader)
 {
     struct pollfd fds[2] = {{.fd = signals, .events = POLLIN}, {.fd = lifeline, .events = POLLIN}};
     int64_t cpu_us = 0;
     bool busy = true;
-    while (!(fds[0].revents & POLLIN)) {
+    while (!(fds[0].revents & POLLIN) || !take_signals(signals, reloader)) {
         int ready = poll(fds, 2, CALM_PERIOD_MS);
         if (ready < 0 && errno != EINTR)
             return false;
@@ -110,10 +125,11 @@ static int block_signals(void)
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGINT);
+    sigaddset(&mask, SIGHUP);
     sigprocmask(SIG_BLOCK, &mask, NULL); /* inherited by every thread */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a full disk, not the end */
-    return signalfd(-1, &mask, SFD_CLOEXEC);
+    return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* Every connection takes a descriptor, and the usual soft limit of 1024 is far below ingress.max_connections. */
@@ -139,7 +155,7 @@ static int exit_code_of(int rc)
     }
 }
 
-static int run_worker(struct config *config, int lifeline, int ready)
+static int run_worker(const struct run *run, struct config *config, int lifeline, int ready)
 {
     struct log log = {.fd = STDERR_FILENO, .level = config->log.level, .clock = &clock_system};
     struct embedded *embedded;
@@ -155,12 +171,17 @@ static int run_worker(struct config *config, int lifeline, int ready)
     (void)!write(ready, &told, sizeof(told));
     close(ready);
     log_event(&log, LOG_INFO, "ready", LOG_I("port", told.port), LOG_I("andon_port", told.andon_port));
-    if (!serve(signals, lifeline))
+    struct reloader reloader = {.source = {run->config_path, run->overrides, run->override_count},
+                                .boot = config,
+                                .embedded = embedded,
+                                .log = &log};
+    if (!serve(signals, lifeline, &reloader))
         _exit(EXIT_FAILED); /* as after a kill: what was accepted is on disk */
     log_event(&log, LOG_INFO, "draining");
     bool finished = embedded_stop(embedded, config->shutdown.timeout_ms);
     log_event(&log, LOG_INFO, "stopped",
               LOG_S("left", finished ? "nothing" : "queued signals, taken up at the next start"));
+    reloader_done(&reloader);
     return EXIT_OK;
 }
 
@@ -174,7 +195,7 @@ static int worker_main(void *ctx, int lifeline, int ready, const struct worker_r
         return EXIT_USAGE;
     for (size_t i = 0; i < config->warnings_count; i++)
         fprintf(stderr, "tai run: %s\n", config->warnings[i]);
-    int code = run_worker(config, lifeline, ready);
+    int code = run_worker(&run, config, lifeline, ready);
     config_free(config);
     return code;
 }

@@ -35,8 +35,7 @@ static int64_t now_ms(void)
     return clock_mono_ms(&clock_system);
 }
 
-/* SIGTERM and SIGINT stay blocked: one that comes before the worker can take it waits for it. SIGHUP is not its
- * business. */
+/* SIGTERM, SIGINT and SIGHUP stay blocked: one that comes before the worker can take it waits for it. */
 static void run_child(const struct supervisor *s, int lifeline, int ready)
 {
     sigset_t own;
@@ -98,7 +97,7 @@ static int watch(struct supervisor *s, bool *ret_stopped)
         struct signalfd_siginfo info;
         while (read(s->signals, &info, sizeof(info)) == sizeof(info)) {
             if (info.ssi_signo == SIGHUP)
-                fprintf(stderr, "tai: no option can be reloaded yet: restart to change the configuration\n");
+                kill(s->pid, SIGHUP);
             if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGHUP)
                 continue;
             kill(s->pid, *ret_stopped ? SIGKILL : SIGTERM); /* the second request does not wait */
@@ -190,6 +189,7 @@ int supervise(const struct worker_task *task, int64_t stop_ms)
     sigaddset(&mask, SIGHUP);
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_BLOCK, &mask, &s.inherited);
+    signal(SIGHUP, SIG_DFL); /* under nohup it is ignored, and would never be seen */
     s.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s.signals < 0) {
         fprintf(stderr, "tai: signalfd: %s\n", strerror(errno));

@@ -20,8 +20,8 @@ struct worker_task {
 };
 
 /* Returns the exit code for the program. A worker that ends with an exit code before it was ever ready is not
- * restarted; one that crashes is, with back-off, until 5 restarts within 60 s. SIGTERM and SIGINT are passed on, and
- * awaited for stop_ms. */
+ * restarted; one that crashes is, with back-off, until 5 restarts within 60 s. SIGHUP is passed on; SIGTERM and SIGINT
+ * are, and awaited for stop_ms. */
 int supervise(const struct worker_task *task, int64_t stop_ms);
 
 #endif
