@@ -93,6 +93,22 @@ Test(limits, refused_by_the_process_costs_the_tenant_nothing)
 }
 
 /* More tenants than buckets: bounded, and those that are quiet give way to those that are not. */
+Test(limits, other_rates_hold_from_then_on)
+{
+    struct limits *limits = limits_new(&(struct limits_options){.rate = 10, .burst = 25}, 0);
+    cr_assert_eq(drain(limits, "a", 0), 25);
+    limits_set(limits, &(struct limits_options){.rate = 1, .burst = 5, .tenant_rate = 1, .tenant_burst = 2}, 0);
+    cr_assert_eq(drain(limits, "a", 0), 0, "what was taken stays taken");
+    cr_assert_eq(drain(limits, "a", 4LL * SECOND), 2, "the tenant's");
+    cr_assert_eq(drain(limits, "b", 4LL * SECOND), 2);
+    cr_assert_eq(drain(limits, "c", 3600LL * SECOND), 2);
+    limits_set(limits, &(struct limits_options){0}, 3600LL * SECOND);
+    cr_assert_eq(drain(limits, "a", 3600LL * SECOND), 1000000);
+    limits_set(limits, &(struct limits_options){.rate = 1, .burst = 3}, 3600LL * SECOND);
+    cr_assert_eq(drain(limits, "a", 3600LL * SECOND), 3, "a limit that is new begins with its burst");
+    limits_free(limits);
+}
+
 Test(limits, many_tenants)
 {
     struct limits *limits = limits_new(&(struct limits_options){.tenant_rate = 1, .tenant_burst = 5, .seed = 3}, 0);
