@@ -7,21 +7,28 @@
 
 int store_suite_run(const struct store_suite *suite)
 {
-    static const struct {
-        const char *name;
-        void (*run)(const struct store_suite *suite);
-    } parts[] = {{"leases", suite_leases},  {"commits", suite_commits}, {"waiting", suite_waiting},
-                 {"ledger", suite_ledger},  {"tiles", suite_tiles},     {"queries", suite_queries},
-                 {"lists", suite_lists},    {"damage", suite_damage},   {"triage", suite_triage},
-                 {"threads", suite_threads}};
-    for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
-        int before = atomic_load(&check_failures);
-        parts[i].run(suite);
-        printf("%s store %s: %s\n", atomic_load(&check_failures) == before ? "ok    " : "FAILED", suite->name,
-               parts[i].name);
-        fflush(stdout);
-    }
-    return atomic_load(&check_failures);
+    int before = atomic_load(&check_failures);
+    suite_leases(suite);
+    suite_commits(suite);
+    suite_waiting(suite);
+    suite_ledger(suite);
+    suite_tiles(suite);
+    suite_queries(suite);
+    suite_lists(suite);
+    suite_damage(suite);
+    suite_triage(suite);
+    suite_threads(suite);
+    return atomic_load(&check_failures) - before;
+}
+
+void suite_case(const struct store_suite *suite, const char *promise, const char *name,
+                void (*run)(const struct store_suite *suite))
+{
+    int before = atomic_load(&check_failures);
+    run(suite);
+    printf("%s store %s, %s: %s\n", atomic_load(&check_failures) == before ? "ok    " : "FAILED", suite->name, promise,
+           name);
+    fflush(stdout);
 }
 
 void site_open(struct site *site, const struct store_suite *suite, bool fresh)

@@ -29,6 +29,49 @@ static void commit_fence(const struct store_suite *suite)
     site_close(&site);
 }
 
+/* Whoever dies before the answer does not know. The next one reads the partition's batch: it says whether the commit is
+ * in, and what is in is not done again. */
+static void reply_lost(const struct store_suite *suite)
+{
+    for (unsigned round = 0; round < 8; round++) {
+        struct site site;
+        struct answer never = {0};
+        site_open(&site, suite, true);
+        uint64_t epoch = claim_all(&site, "a", 2);
+        struct batch *batch = batch_new(0, epoch, 0);
+        batch_insert(batch, "t", "e", "one", 1);
+        batch_outcome(batch, 0, 1, "t");
+        batch->commit.taken = batch->commit.ended = 1;
+        batch->commit.req.done = answer_done;
+        batch->commit.req.ctx = &never;
+        store_commit(site.store, &batch->commit);
+        if (round % 2) {
+            site_reopen(&site); /* the process dies */
+        } else {
+            struct error err;
+            store_close(site.store); /* or only does not read the answer */
+            CHECK_INT(store_open(site.backend, &site.store, &err), 0);
+        }
+        CHECK(!never.done);
+        batch_free(batch);
+        struct lease lease = lease_of(&site, "a", 2, 0);
+        CHECK(lease.batch <= 1);
+        CHECK_INT(lease.taken, lease.batch);
+        CHECK_INT(lease.outcomes_open, lease.batch);
+        batch = batch_new(0, lease.epoch, 0); /* as if nothing were known */
+        batch_insert(batch, "t", "e", "one", 1);
+        batch_outcome(batch, 0, 1, "t");
+        batch->commit.taken = batch->commit.ended = 1;
+        CHECK_INT(batch_commit(&site, batch), lease.batch ? -ESTALE : 0);
+        batch_free(batch);
+        lease = lease_of(&site, "a", 2, 0);
+        CHECK_INT(lease.batch, 1);
+        CHECK_INT(lease.ended, 1);
+        CHECK_INT(lease.outcomes_open, 1);
+        site_close(&site);
+    }
+}
+
 static void counters(const struct store_suite *suite)
 {
     struct site site;
@@ -427,11 +470,12 @@ static void commits_refused(const struct store_suite *suite)
 
 void suite_commits(const struct store_suite *suite)
 {
-    commit_fence(suite);
-    counters(suite);
-    all_or_nothing(suite);
-    lookups(suite);
-    records(suite);
-    outcome_numbers(suite);
-    commits_refused(suite);
+    CASE("commit-unknown", commit_fence);
+    CASE("commit-unknown", reply_lost);
+    CASE("depth", counters);
+    CASE("one transaction", all_or_nothing);
+    CASE("redelivery", lookups);
+    CASE("records", records);
+    CASE("order", outcome_numbers);
+    CASE("bad requests", commits_refused);
 }

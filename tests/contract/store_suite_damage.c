@@ -176,7 +176,7 @@ static void damages(const struct store_suite *suite)
 
 void suite_damage(const struct store_suite *suite)
 {
-    damages(suite);
+    CASE("damage", damages);
 }
 
 /* --- threads: two workers, andon and a reader at once ----------------------------------------------------------------
@@ -231,15 +231,15 @@ static void *receipt(void *arg)
     return NULL;
 }
 
-void suite_threads(const struct store_suite *suite)
+static void threads(const struct store_suite *suite)
 {
     struct site site;
-    pthread_t threads[3];
+    pthread_t running[3];
     site_open(&site, suite, true);
     uint64_t epoch = claim_all(&site, "a", 2);
     struct thread args[3] = {{&site, 0, epoch}, {&site, 1, epoch}, {&site, 0, 0}};
     for (int i = 0; i < 3; i++)
-        CHECK_INT(pthread_create(&threads[i], NULL, i < 2 ? work : receipt, &args[i]), 0);
+        CHECK_INT(pthread_create(&running[i], NULL, i < 2 ? work : receipt, &args[i]), 0);
     for (int i = 0; i < 50; i++) {
         struct store_totals totals = {0};
         CHECK_INT(CALL(site.store, totals, &totals), 0);
@@ -255,11 +255,16 @@ void suite_threads(const struct store_suite *suite)
         store_totals(brief, &dropped[i]);
     store_close(brief);
     for (int i = 0; i < 3; i++)
-        pthread_join(threads[i], NULL);
+        pthread_join(running[i], NULL);
     struct store_totals totals = {0};
     CHECK_INT(CALL(site.store, totals, &totals), 0);
     CHECK_INT(totals.receipts, 2 * THREAD_BATCHES * THREAD_OUTCOMES);
     CHECK_INT(totals.outcomes_open, 0);
     CHECK_INT(totals.chains, 2);
     site_close(&site);
+}
+
+void suite_threads(const struct store_suite *suite)
+{
+    CASE("order", threads);
 }

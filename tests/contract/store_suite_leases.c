@@ -261,12 +261,12 @@ static void heartbeats_refused(const struct store_suite *suite)
 
 void suite_leases(const struct store_suite *suite)
 {
-    shares(suite);
-    expiry(suite);
-    renewal(suite);
-    crashes_settle(suite);
-    release(suite);
-    shard_leases(suite);
-    fixed_values(suite);
-    heartbeats_refused(suite);
+    CASE("lease hand-over", shares);
+    CASE("lease hand-over", expiry);
+    CASE("lease hand-over", renewal);
+    CASE("poison isolation", crashes_settle);
+    CASE("lease hand-over", release);
+    CASE("lease hand-over", shard_leases);
+    CASE("records", fixed_values);
+    CASE("bad requests", heartbeats_refused);
 }

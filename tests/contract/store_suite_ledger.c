@@ -380,10 +380,10 @@ static void wakes(const struct store_suite *suite)
 
 void suite_ledger(const struct store_suite *suite)
 {
-    partial(suite);
-    interleaved(suite);
-    append_fence(suite);
-    pages(suite);
-    shards(suite);
-    wakes(suite);
+    CASE("redelivery", partial);
+    CASE("order", interleaved);
+    CASE("commit-unknown", append_fence);
+    CASE("queries", pages);
+    CASE("queries", shards);
+    CASE("wake-ups", wakes);
 }

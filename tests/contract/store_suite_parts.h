@@ -19,6 +19,11 @@ void site_open(struct site *site, const struct store_suite *suite, bool fresh);
 void site_close(struct site *site);
 void site_reopen(struct site *site);
 
+/* Runs one case and prints which promise it is about. */
+void suite_case(const struct store_suite *suite, const char *promise, const char *name,
+                void (*run)(const struct store_suite *suite));
+#define CASE(promise, name) suite_case(suite, promise, #name, name)
+
 /* Answer of a request: filled by its done. */
 struct answer {
     bool done;

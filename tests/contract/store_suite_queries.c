@@ -241,8 +241,8 @@ static void retention(const struct store_suite *suite)
 
 void suite_queries(const struct store_suite *suite)
 {
-    signals(suite);
-    governors(suite);
-    totals(suite);
-    retention(suite);
+    CASE("queries", signals);
+    CASE("queries", governors);
+    CASE("depth", totals);
+    CASE("retention", retention);
 }

@@ -154,6 +154,23 @@ static void commands(const struct store_suite *suite)
     site_close(&site);
 }
 
+/* As many commands as may be pending, in all partitions; the next one is taken once one of them has ended. */
+static void desk_full(const struct store_suite *suite)
+{
+    struct site site;
+    site_open(&site, suite, true);
+    uint64_t epoch = claim_all(&site, "a", 2);
+    CHECK_INT(add_command(&site, (struct command){.id = SPAN("p0"), .kind = COMMAND_HALT, .partition = 0}), 0);
+    CHECK_INT(add_command(&site, (struct command){.id = SPAN("p1"), .kind = COMMAND_HALT, .partition = 1}), 0);
+    CHECK_INT(add_command(&site, (struct command){.id = SPAN("p2"), .kind = COMMAND_HALT, .partition = 1}), 0);
+    CHECK_INT(add_command(&site, (struct command){.id = SPAN("p3"), .kind = COMMAND_HALT, .partition = 0}), -EDQUOT);
+    CHECK_INT(add_command(&site, (struct command){.id = SPAN("p1"), .kind = COMMAND_HALT, .partition = 1}), 0);
+    CHECK_INT(end_command(&site, epoch, 0, (struct command_change){SPAN("p1"), COMMAND_APPLIED}), 0);
+    CHECK_INT(add_command(&site, (struct command){.id = SPAN("p3"), .kind = COMMAND_HALT, .partition = 0}), 0);
+    CHECK_INT(add_command(&site, (struct command){.id = SPAN("p4"), .kind = COMMAND_HALT, .partition = 0}), -EDQUOT);
+    site_close(&site);
+}
+
 static void on_wake(void *ctx)
 {
     (*(int *)ctx)++;
@@ -587,15 +604,16 @@ static void missing(const struct store_suite *suite)
 
 void suite_triage(const struct store_suite *suite)
 {
-    commands(suite);
-    commands_wake(suite);
-    bad_commands(suite);
-    opened_and_closed(suite);
-    refused_openings(suite);
-    listed(suite);
-    retained(suite);
-    triage_damages(suite);
-    attempts(suite);
-    attempts_withdrawn(suite);
-    missing(suite);
+    CASE("commands", commands);
+    CASE("back-pressure", desk_full);
+    CASE("wake-ups", commands_wake);
+    CASE("bad requests", bad_commands);
+    CASE("dead letters", opened_and_closed);
+    CASE("dead letters", refused_openings);
+    CASE("dead letters", listed);
+    CASE("retention", retained);
+    CASE("damage", triage_damages);
+    CASE("poison isolation", attempts);
+    CASE("poison isolation", attempts_withdrawn);
+    CASE("conservation", missing);
 }

@@ -223,8 +223,8 @@ static void timers(const struct store_suite *suite)
 
 void suite_waiting(const struct store_suite *suite)
 {
-    order(suite);
-    life(suite);
-    many_outcomes(suite);
-    timers(suite);
+    CASE("order", order);
+    CASE("records", life);
+    CASE("records", many_outcomes);
+    CASE("timers", timers);
 }
