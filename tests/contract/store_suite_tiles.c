@@ -58,7 +58,7 @@ static void check_tiles(struct site *site, uint32_t shard, uint32_t tiles)
     arena_done(&request.req.arena);
 }
 
-void suite_tiles(const struct store_suite *suite)
+static void tiles(const struct store_suite *suite)
 {
     struct site site;
     struct ledger ledger;
@@ -92,4 +92,9 @@ void suite_tiles(const struct store_suite *suite)
     check_tiles(&site, 0, 3);
     ledger_close(&ledger);
     site_close(&site);
+}
+
+void suite_tiles(const struct store_suite *suite)
+{
+    CASE("records", tiles);
 }
