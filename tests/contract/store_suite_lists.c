@@ -238,7 +238,7 @@ static void lists_partitions(struct site *site)
     arena_done(&page.req.arena);
 }
 
-void suite_lists(const struct store_suite *suite)
+static void lists(const struct store_suite *suite)
 {
     struct site site;
     site_open(&site, suite, true);
@@ -251,4 +251,9 @@ void suite_lists(const struct store_suite *suite)
     lists_commands(&site);
     lists_partitions(&site);
     site_close(&site);
+}
+
+void suite_lists(const struct store_suite *suite)
+{
+    CASE("queries", lists);
 }
