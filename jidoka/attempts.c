@@ -70,6 +70,7 @@ static void commit_attempt(struct batch *batch)
                                     .epoch = p->epoch,
                                     .batch = p->batch_number,
                                     .clock_ms = batch->now.clock_ms,
+                                    .wall = p->wall,
                                     .next_line = p->next_line,
                                     .attempt_begins = &batch->attempt->identity};
     store_commit(p->jidoka->store, commit);

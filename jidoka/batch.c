@@ -11,11 +11,10 @@ enum { RETRY_MS = 200, DAMAGED_SHIFT_MAX = 6 };
 struct batch *batch_new(struct partition *p, enum batch_kind kind)
 {
     struct batch *batch = xcalloc(1, sizeof(*batch));
-    const struct clock *clock = p->jidoka->options.clock;
     batch->partition = p;
     batch->kind = kind;
-    batch->now = (struct governor_now){.wall_ms = clock_wall_ms(clock), .clock_ms = partition_clock(p)};
-    batch->started_us = clock_mono_us(clock);
+    batch->now = partition_now(p);
+    batch->started_us = jidoka_mono_us(p->jidoka);
     batch->commit.next_line = p->next_line;
     p->batch = batch;
     p->busy_us = batch->started_us;
@@ -285,6 +284,7 @@ void batch_commit(struct batch *batch)
     commit->epoch = p->epoch;
     commit->batch = p->batch_number;
     commit->clock_ms = batch->now.clock_ms;
+    commit->wall = p->wall;
     bool between_frames = !batch->single || batch->delivery_count;
     if (p->crashes && between_frames && p->settled_frames >= (uint64_t)p->jidoka->config->prefetch)
         commit->settles = true;

@@ -94,13 +94,18 @@ static void on_action_ended(void *ctx, void *token, bool succeeded, bool again, 
     partition_run(p);
 }
 
+/* The clock is written each second while something is timed, else each hour: retention counts on it. */
 static void tick_partition(struct partition *p)
 {
+    static const int64_t second_us = 1000000, hour_us = 3600 * second_us;
     bool pending = p->next_due != INT64_MAX || partition_recovered(p);
     if (p->state == PARTITION_RUNNING && !p->subscribed)
         partition_subscribe(p);
+    if (p->state == PARTITION_RUNNING)
+        (void)partition_now(p);
     partition_run(p);
-    if (p->state == PARTITION_RUNNING && !p->batch && pending && jidoka_mono_us(p->jidoka) - p->written_us >= 1000000)
+    if (p->state == PARTITION_RUNNING && !p->batch &&
+        jidoka_mono_us(p->jidoka) - p->written_us >= (pending ? second_us : hour_us))
         clock_begin(p);
 }
 

@@ -160,6 +160,13 @@ int64_t partition_clock(const struct partition *p)
     return p->clock_base_ms + (jidoka_mono_us(p->jidoka) - p->clock_base_us) / 1000;
 }
 
+struct governor_now partition_now(struct partition *p)
+{
+    struct governor_now now = {.wall_ms = clock_wall_ms(p->jidoka->options.clock), .clock_ms = partition_clock(p)};
+    wall_trust_note(&p->wall, now.clock_ms, now.wall_ms);
+    return now;
+}
+
 /* --- dropping -------------------------------------------------------------------------------------------------------
  */
 
@@ -381,6 +388,7 @@ void partition_claim(struct partition *p, const struct lease *lease)
     p->waiting = lease->waiting;
     p->acting = lease->acting;
     p->clock_base_ms = lease->clock_ms;
+    p->wall = lease->wall;
     p->clock_base_us = p->written_us = jidoka_mono_us(jidoka);
     p->settled_frames = 0;
     p->crashes = lease->crashes;

@@ -201,11 +201,13 @@ struct governor_entry *governor_new(struct batch *batch, struct span tenant_id, 
 
 /* --- a signal ----------------------------------------------------------------------------------------------------- */
 
+/* Its row may have been there and be gone. */
 static bool too_old(const struct batch *batch, const struct signal *signal)
 {
     enum { DAY_MS = 24 * 3600 * 1000 };
-    return batch->now.wall_ms - signal->accepted_at_ms >
-           batch->partition->jidoka->config->signals_retention_ms - DAY_MS;
+    const struct partition *p = batch->partition;
+    return wall_trust_ms(&p->wall, batch->now.clock_ms) - signal->accepted_at_ms >
+           p->jidoka->config->signals_retention_ms - DAY_MS;
 }
 
 void signal_step(struct batch *batch, const struct signal *signal, bool redrivable)

@@ -1,6 +1,6 @@
 /* Retention: the owner of partition 0 deletes ended signal rows of all partitions, a slice of the table each second,
- * and slice after slice while much is found. A wall clock that jumps ahead deletes nothing early: the cutoff follows
- * the monotonic clock from where the wall clock stood at the start. */
+ * and slice after slice while much is found. Their age is counted on the clocks of their partitions: the wall clock
+ * deletes nothing, wherever it jumps, and time in which nobody owned a partition does not count. */
 #include "jidoka/worker.h"
 
 enum { SWEEP_ROWS = 1000, FAILED_PAUSE_US = 60 * 1000 * 1000 };
@@ -23,9 +23,9 @@ static void on_swept(struct store_request *request, int status)
 
 void sweep_init(struct jidoka *jidoka)
 {
-    jidoka->started_us = jidoka_mono_us(jidoka);
-    jidoka->started_wall_ms = clock_wall_ms(jidoka->options.clock);
-    jidoka->sweep = (struct store_sweep){.req = {.done = on_swept, .ctx = jidoka}, .limit = SWEEP_ROWS};
+    jidoka->sweep = (struct store_sweep){.req = {.done = on_swept, .ctx = jidoka},
+                                         .retention_ms = jidoka->config->signals_retention_ms,
+                                         .limit = SWEEP_ROWS};
 }
 
 void sweep_slice(struct jidoka *jidoka)
@@ -33,9 +33,6 @@ void sweep_slice(struct jidoka *jidoka)
     if (jidoka->sweeping || jidoka->stopping || jidoka->partitions[0].state != PARTITION_RUNNING ||
         jidoka_mono_us(jidoka) < jidoka->sweep_after_us)
         return;
-    int64_t wall_ms = clock_wall_ms(jidoka->options.clock);
-    int64_t steady_ms = jidoka->started_wall_ms + (jidoka_mono_us(jidoka) - jidoka->started_us) / 1000;
-    jidoka->sweep.cutoff_ms = (wall_ms < steady_ms ? wall_ms : steady_ms) - jidoka->config->signals_retention_ms;
     jidoka->sweeping = true;
     store_sweep(jidoka->store, &jidoka->sweep);
 }

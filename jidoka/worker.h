@@ -12,6 +12,7 @@
 #include "jidoka/policy.h"
 #include "jidoka/receipt_text.h"
 #include "jidoka/runner.h"
+#include "jidoka/wall_trust.h"
 #include "store/triage.h"
 
 /* What is in the tables is others' choice: the seed is where this program was loaded, which they do not know. */
@@ -96,6 +97,7 @@ struct partition {
     uint64_t deadletters[CLASS_COUNT];    /* open */
     int64_t clock_base_ms, clock_base_us; /* partition clock at a monotonic instant */
     int64_t written_us;                   /* monotonic, of the last commit */
+    struct wall_trust wall;
     int64_t next_due, quota_due;
     int64_t rest_until_us;   /* monotonic: not claimed before; 0: it does not rest */
     unsigned rests;          /* in a row, without a commit between */
@@ -191,8 +193,7 @@ struct jidoka {
     struct store_sweep sweep;
     bool sweeping;
     int64_t sweep_after_us; /* monotonic: the last slice failed */
-    int64_t started_us, started_wall_ms;
-    bool stopping; /* nothing is claimed or worked off any more */
+    bool stopping;          /* nothing is claimed or worked off any more */
     void (*drained)(void *ctx);
     void *drained_ctx;
     struct jidoka_metrics metrics;
@@ -225,6 +226,7 @@ bool partition_recovered(const struct partition *p); /* from the crashes of its 
 bool partition_lagging(const struct partition *p);   /* too many outcomes without a receipt: takes no frames */
 void partition_subscribe(struct partition *p);
 int64_t partition_clock(const struct partition *p);
+struct governor_now partition_now(struct partition *p); /* both clocks, and notes what the wall clock says */
 struct governor_entry *partition_find(struct partition *p, struct span tenant_id, struct span entitlement_id);
 struct governor_entry *partition_add(struct partition *p, struct span tenant_id, struct span entitlement_id);
 /* 0, or status; -EUCLEAN, with the request's error set and nothing found, if a record breaks the governor's invariants.

@@ -40,7 +40,9 @@ struct signal_row {
     int64_t accepted_at_ms; /* wall */
     int64_t changed_at_ms;  /* wall, of the last status */
     uint64_t line;          /* order among the partition's waiting rows, from 1; kept while waiting or acting */
+    int64_t since_ms;       /* partition clock, of the last status; set by the store */
     int64_t due_ms;         /* partition clock at which a waiting row expires or may be tried again; 0: none */
+    uint32_t deferrals;     /* waiting: how often what it needs could not take it; then due_ms is the next try */
     /* Kept while waiting or acting and when deadlettered or failed; empty otherwise. envelope: as in the frame. */
     struct span envelope;
     struct span bytes;
@@ -145,6 +147,12 @@ struct deadletter_change {
     char id[UUID_TEXT + 1]; /* receipt_id of the receipt that ends the signal */
     enum deadletter_class class;
     enum governor_state state; /* the governor's when it ended; GOVERNOR_STATE_COUNT: there was none */
+};
+
+/* What a partition's owners have seen of the wall clock: how far it was ahead of the partition clock at the least, on
+ * the present day of the partition clock and on the days before. All INT64_MIN: nothing yet. jidoka/wall_trust.h */
+struct wall_trust {
+    int64_t day, low_ms, before_ms;
 };
 
 /* A receipt to be. text: canonical JSON (RFC 8785) of every receipt field except chain, previous_hash, receipt_id and

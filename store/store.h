@@ -51,7 +51,8 @@ struct lease {
     uint64_t batch;
     uint32_t crashes;
     int64_t clock_ms; /* partition clock as last written */
-    bool claimed;     /* by this very request: everything cached of this partition is stale */
+    struct wall_trust wall;
+    bool claimed; /* by this very request: everything cached of this partition is stale */
     uint64_t taken, requeued, ended, duplicates, waiting, acting, governors; /* counters of the partition row */
     uint64_t next_line;                                                      /* next waiting-row order number */
     uint64_t outcomes_open;            /* outcomes not yet receipted, all shards */
@@ -83,6 +84,7 @@ void store_lease(struct store *store, struct store_lease *request);
 struct waiting_count {
     struct span tenant_id, entitlement_id;
     uint64_t count;
+    int64_t deferred_until; /* due_ms of the one that was deferred; 0: none was */
 };
 struct store_load {
     struct store_request req;
@@ -186,6 +188,7 @@ struct store_commit {
     uint32_t partition;
     uint64_t epoch, batch; /* as held; the store's batch is batch+1 afterwards */
     int64_t clock_ms;
+    struct wall_trust wall;
     bool settles; /* true once the first prefetch of frames after a claim is settled: crashes returns to 0 */
     int64_t taken, requeued, ended, duplicates, waiting, acting; /* deltas of the counters */
     uint64_t next_line;                                          /* absolute */
@@ -420,11 +423,12 @@ struct store_fix {
 };
 void store_fix(struct store *store, struct store_fix *request);
 
-/* Deletes ended signal rows that changed before cutoff_ms, walking the table a slice at a time; those that keep bytes
- * (open dead letters) stay. Deletes ended commands of that age as well. */
+/* Deletes signal rows that ended more than retention_ms ago by the clock of their partition, walking the table a slice
+ * at a time; those that keep bytes (open dead letters) stay. Deletes ended commands of that age as well. No wall clock
+ * is asked: whatever it says, what ended less than that long ago is known. */
 struct store_sweep {
     struct store_request req;
-    int64_t cutoff_ms;
+    int64_t retention_ms;
     uint32_t limit;   /* rows to look at */
     uint64_t deleted; /* out */
 };

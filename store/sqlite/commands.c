@@ -225,8 +225,9 @@ int commands_run(struct db_conn *conn, struct op *op)
 
 int commands_write(struct db_conn *conn, struct store_commit *request)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "UPDATE commands SET status = ?3, reason = ?4, envelope = NULL, bytes = NULL"
-                                       " WHERE command = ?1 AND partition = ?2 AND status = 0");
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "UPDATE commands SET status = ?3, reason = ?4, since = ?5, envelope = NULL, bytes = NULL"
+                      " WHERE command = ?1 AND partition = ?2 AND status = 0");
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < request->command_count; i++) {
         const struct command_change *change = &request->commands[i];
@@ -234,6 +235,7 @@ int commands_write(struct db_conn *conn, struct store_commit *request)
         sqlite3_bind_int64(stmt, 2, request->partition);
         sqlite3_bind_int64(stmt, 3, change->status);
         bind_span(stmt, 4, change->reason);
+        sqlite3_bind_int64(stmt, 5, request->clock_ms);
         rc = db_run(stmt);
         if (rc == 0 && sqlite3_changes(db_handle(conn)) != 1)
             rc = op_error(&request->req, -ENOENT, "no command %.*s is pending in partition %u", (int)change->id.len,

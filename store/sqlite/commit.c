@@ -10,7 +10,8 @@ static int fence(struct db_conn *conn, const struct store_commit *request)
     sqlite3_stmt *stmt =
         db_stmt(conn, "UPDATE partitions SET batch = batch + 1, clock = max(clock, ?4), crashes = iif(?5, 0, crashes),"
                       " taken = taken + ?6, requeued = requeued + ?7, ended = ended + ?8, duplicates = duplicates + ?9,"
-                      " waiting = waiting + ?10, acting = acting + ?11, next_line = ?12, governors = governors + ?13"
+                      " waiting = waiting + ?10, acting = acting + ?11, next_line = ?12, governors = governors + ?13,"
+                      " wall_day = ?14, wall_low = ?15, wall_before = ?16"
                       " WHERE partition = ?1 AND epoch = ?2 AND batch = ?3 AND owner IS NOT NULL");
     sqlite3_bind_int64(stmt, 1, request->partition);
     bind_u64(stmt, 2, request->epoch);
@@ -25,6 +26,9 @@ static int fence(struct db_conn *conn, const struct store_commit *request)
     sqlite3_bind_int64(stmt, 11, request->acting);
     bind_u64(stmt, 12, request->next_line);
     sqlite3_bind_int64(stmt, 13, inserted);
+    sqlite3_bind_int64(stmt, 14, request->wall.day);
+    sqlite3_bind_int64(stmt, 15, request->wall.low_ms);
+    sqlite3_bind_int64(stmt, 16, request->wall.before_ms);
     int rc = db_run(stmt);
     if (rc < 0)
         return rc;

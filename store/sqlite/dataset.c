@@ -58,7 +58,8 @@ static int slice_end(struct db_conn *conn, struct store_sweep *request, const st
  * open dead letter. The first body under an identity stays as long as any other: without it they would be unknown too.
  */
 #define EXPIRED                                                                                                        \
-    "changed_at < ?11 AND (status IN (2, 4, 5) OR status IN (3, 6) AND bytes IS NULL) AND (conflict <> x'' OR"         \
+    "since < (SELECT clock FROM partitions p WHERE p.partition = signals.partition) - ?11 AND (status IN (2, 4, 5) "   \
+    "OR status IN (3, 6) AND bytes IS NULL) AND (conflict <> x'' OR"                                                   \
     " NOT EXISTS(SELECT 1 FROM signals o WHERE o.id = signals.id AND o.tenant = signals.tenant"                        \
     " AND o.entitlement = signals.entitlement AND o.redrive = signals.redrive AND o.conflict > x''))"
 
@@ -80,15 +81,16 @@ int sweep_run(struct db_conn *conn, struct op *op)
     bind_at(stmt, 1, at);
     if (rc)
         bind_at(stmt, 6, &end);
-    sqlite3_bind_int64(stmt, 11, request->cutoff_ms);
+    sqlite3_bind_int64(stmt, 11, request->retention_ms);
     rc = db_run(stmt);
     if (rc < 0)
         return rc;
     request->deleted = (uint64_t)sqlite3_changes(db_handle(conn));
     sqlite3_stmt *commands =
-        db_stmt(conn, "DELETE FROM commands WHERE number IN (SELECT number FROM commands INDEXED BY commands_ended"
-                      " WHERE status <> 0 AND created_at < ?1 LIMIT ?2)");
-    sqlite3_bind_int64(commands, 1, request->cutoff_ms);
+        db_stmt(conn, "DELETE FROM commands WHERE number IN (SELECT c.number FROM partitions p CROSS JOIN commands c"
+                      " INDEXED BY commands_ended ON c.partition = p.partition AND c.status <> 0"
+                      " AND c.since < p.clock - ?1 LIMIT ?2)");
+    sqlite3_bind_int64(commands, 1, request->retention_ms);
     sqlite3_bind_int64(commands, 2, request->limit);
     rc = db_run(commands);
     if (rc == 0)

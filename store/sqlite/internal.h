@@ -146,7 +146,9 @@ bool take_span(struct pack *pack, size_t max, struct span *ret); /* borrowed */
 
 /* signals.c: rows of signals */
 #define SIGNAL_COLUMNS                                                                                                 \
-    "tenant, id, entitlement, redrive, conflict, sha256, status, reason, accepted_at, changed_at, outcomes, line, due"
+    "tenant, id, entitlement, redrive, conflict, sha256, status, reason, accepted_at, changed_at, outcomes, line, "    \
+    "due,"                                                                                                             \
+    " since, deferrals"
 void signal_row_read(struct row *row, struct signal_row *ret);   /* reads SIGNAL_COLUMNS */
 void signal_read_bytes(struct row *row, struct signal_row *ret); /* reads "envelope, bytes" */
 must_check int signals_write(struct db_conn *conn, struct store_commit *request);

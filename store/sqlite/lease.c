@@ -202,6 +202,9 @@ static int read_lease(sqlite3_stmt *stmt, struct heartbeat *beat, struct lease *
     ret->governors = row_count(&row);
     ret->outcomes_open = row_count(&row);
     ret->commands = row_int(&row, 0, 1);
+    ret->wall.day = row_int_or(&row, INT64_MIN, INT64_MAX, INT64_MIN);
+    ret->wall.low_ms = row_int_or(&row, INT64_MIN, INT64_MAX, INT64_MIN);
+    ret->wall.before_ms = row_int_or(&row, INT64_MIN, INT64_MAX, INT64_MIN);
     ret->claimed = beat->claimed[ret->partition];
     return row_check(&row, beat->request);
 }
@@ -276,7 +279,8 @@ int lease_run(struct db_conn *conn, struct op *op)
         " acting, governors, (SELECT coalesce(sum(n.next - 1 - coalesce(c.receipted, 0)), 0) FROM outcome_numbers n"
         " LEFT JOIN outcome_cursors c ON c.shard = n.shard AND c.partition = n.partition"
         " WHERE n.partition = p.partition),"
-        " EXISTS(SELECT 1 FROM commands c WHERE c.partition = p.partition AND c.status = 0)"
+        " EXISTS(SELECT 1 FROM commands c WHERE c.partition = p.partition AND c.status = 0),"
+        " wall_day, wall_low, wall_before"
         " FROM partitions p WHERE owner = ?1 AND partition < ?2"
         " AND " TERM("partition", "partition") ") ORDER BY partition");
     bind_span(stmt, 1, span_of(beat.worker));

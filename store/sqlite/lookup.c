@@ -147,9 +147,11 @@ int lookup_run(struct db_conn *conn, struct op *op)
 
 static int load_waiting(struct db_conn *conn, struct store_load *request)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT tenant, entitlement, count(*) FROM signals INDEXED BY signals_line"
-                                       " WHERE partition = ?1 AND status = 0 AND line IS NOT NULL"
-                                       " GROUP BY tenant, entitlement");
+    sqlite3_stmt *stmt = db_stmt(
+        conn, "SELECT tenant, entitlement, count(*), (SELECT max(d.due) FROM signals d INDEXED BY signals_deferred"
+              " WHERE d.partition = ?1 AND d.tenant = s.tenant AND d.entitlement = s.entitlement"
+              " AND d.deferrals > 0) FROM signals s INDEXED BY signals_line"
+              " WHERE partition = ?1 AND status = 0 AND line IS NOT NULL GROUP BY tenant, entitlement");
     sqlite3_bind_int64(stmt, 1, request->partition);
     struct list list = {0};
     int rc;
@@ -159,6 +161,7 @@ static int load_waiting(struct db_conn *conn, struct store_load *request)
         item->tenant_id = row_text(&row, STORE_ID_MAX);
         item->entitlement_id = row_text(&row, STORE_ID_MAX);
         item->count = row_count(&row);
+        item->deferred_until = row_int_or(&row, 1, INT64_MAX, 0);
         if ((rc = row_check(&row, &request->req)) < 0)
             return rc;
     }

@@ -90,13 +90,26 @@ static const char version_1[] =
 
 /* Version 2.
  *
- * attempts: whose they are, so that only those of workers that died count (attempts.c). */
+ * attempts: whose they are, so that only those of workers that died count (attempts.c). since: the partition clock of a
+ * row's status and of a command's end: retention counts on it. deferrals: of a waiting row; 0 in all others. wall_*:
+ * how far the wall clock was ahead of the partition clock (struct wall_trust). */
 static const char version_2[] =
     "DROP TABLE attempts;"
     "CREATE TABLE attempts("
     " tenant TEXT NOT NULL, id TEXT NOT NULL, entitlement TEXT NOT NULL, redrive INTEGER NOT NULL,"
     " partition INTEGER NOT NULL, epoch INTEGER NOT NULL, worker TEXT NOT NULL,"
-    " PRIMARY KEY(id, tenant, entitlement, redrive, epoch)) STRICT, WITHOUT ROWID;";
+    " PRIMARY KEY(id, tenant, entitlement, redrive, epoch)) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE signals ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE signals ADD COLUMN deferrals INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE signals SET since = (SELECT clock FROM partitions p WHERE p.partition = signals.partition);"
+    "CREATE INDEX signals_deferred ON signals(partition, tenant, entitlement, due) WHERE deferrals > 0;"
+    "ALTER TABLE commands ADD COLUMN since INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE commands SET since = (SELECT clock FROM partitions p WHERE p.partition = commands.partition);"
+    "DROP INDEX commands_ended;"
+    "CREATE INDEX commands_ended ON commands(partition, since) WHERE status <> 0;"
+    "ALTER TABLE partitions ADD COLUMN wall_day INTEGER;"
+    "ALTER TABLE partitions ADD COLUMN wall_low INTEGER;"
+    "ALTER TABLE partitions ADD COLUMN wall_before INTEGER;";
 
 /* Version 3.
  *

@@ -1,7 +1,7 @@
 /* Rows of signals: their encoding, reading with checks, and writing in a commit. Database thread only. */
 #include "store/sqlite/internal.h"
 
-enum { OUTCOMES_BYTES_MAX = SIGNAL_OUTCOMES_MAX * VARINT_MAX, SIGNAL_PARAMETERS = 16 };
+enum { OUTCOMES_BYTES_MAX = SIGNAL_OUTCOMES_MAX * VARINT_MAX, SIGNAL_PARAMETERS = 18 };
 
 /* Distances: one outcome is one to five bytes. */
 static size_t outcomes_encode(const uint64_t *numbers, uint32_t count, uint8_t ret[OUTCOMES_BYTES_MAX])
@@ -66,6 +66,8 @@ void signal_row_read(struct row *row, struct signal_row *ret)
     if ((ret->line != 0) != (ret->status <= SIGNAL_ACTING))
         row_spoil(row);
     ret->due_ms = row_int_or(row, 1, INT64_MAX, 0);
+    ret->since_ms = row_int(row, INT64_MIN, INT64_MAX);
+    ret->deferrals = (uint32_t)row_int(row, 0, ret->status == SIGNAL_WAITING ? UINT32_MAX : 0);
 }
 
 void signal_read_bytes(struct row *row, struct signal_row *ret)
@@ -87,7 +89,7 @@ static bool keeps_bytes(const struct signal_row *row)
 }
 
 /* Parameters of one row of the insert; outcomes is its scratch. */
-static void bind_row(sqlite3_stmt *stmt, int at, const struct signal_row *row, uint32_t partition,
+static void bind_row(sqlite3_stmt *stmt, int at, const struct signal_row *row, const struct store_commit *request,
                      uint8_t outcomes[OUTCOMES_BYTES_MAX])
 {
     bind_span(stmt, at + 1, row->identity.id);
@@ -101,7 +103,7 @@ static void bind_row(sqlite3_stmt *stmt, int at, const struct signal_row *row, u
     sqlite3_bind_int64(stmt, at + 9, row->accepted_at_ms);
     sqlite3_bind_int64(stmt, at + 10, row->changed_at_ms);
     bind_blob(stmt, at + 11, outcomes, outcomes_encode(row->outcomes, row->outcome_count, outcomes));
-    sqlite3_bind_int64(stmt, at + 12, partition);
+    sqlite3_bind_int64(stmt, at + 12, request->partition);
     bind_or_null(stmt, at + 13, is_open(row) ? (int64_t)row->line : 0, 0);
     bind_or_null(stmt, at + 14, row->status == SIGNAL_WAITING ? row->due_ms : 0, 0);
     if (keeps_bytes(row)) {
@@ -111,12 +113,14 @@ static void bind_row(sqlite3_stmt *stmt, int at, const struct signal_row *row, u
         sqlite3_bind_null(stmt, at + 15);
         sqlite3_bind_null(stmt, at + 16);
     }
+    sqlite3_bind_int64(stmt, at + 17, request->clock_ms);
+    sqlite3_bind_int64(stmt, at + 18, row->status == SIGNAL_WAITING ? row->deferrals : 0);
 }
 
 #define INSERT                                                                                                         \
     "INSERT OR FAIL INTO signals(id, tenant, entitlement, redrive, conflict, sha256, status, reason, accepted_at,"     \
-    " changed_at, outcomes, partition, line, due, envelope, bytes)"
-#define ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " changed_at, outcomes, partition, line, due, envelope, bytes, since, deferrals)"
+#define ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 
 /* count consecutive changes, all inserts. */
 static int insert_rows(struct db_conn *conn, const struct store_commit *request, const struct signal_change *changes,
@@ -128,7 +132,7 @@ static int insert_rows(struct db_conn *conn, const struct store_commit *request,
         int rows = count - i < ROWS ? (int)(count - i) : ROWS;
         sqlite3_stmt *stmt = rows == ROWS ? db_stmt(conn, INSERT FULL_ROWS(ROW)) : db_stmt(conn, INSERT SOME_ROWS(ROW));
         for (int k = 0; k < rows; k++)
-            bind_row(stmt, k * SIGNAL_PARAMETERS, &changes[i + (size_t)k].row, request->partition, outcomes[k]);
+            bind_row(stmt, k * SIGNAL_PARAMETERS, &changes[i + (size_t)k].row, request, outcomes[k]);
         rc = db_run(stmt);
     }
     return rc;
@@ -170,12 +174,14 @@ static int join_outcomes(struct db_conn *conn, struct store_request *request, co
     return rc;
 }
 
-#define UPDATE "UPDATE signals SET status = ?6, reason = ?7, changed_at = ?8, outcomes = ?9, due = ?10"
+#define UPDATE                                                                                                         \
+    "UPDATE signals SET status = ?6, reason = ?7, changed_at = ?8, outcomes = ?9, due = ?10, since = ?11,"             \
+    " deferrals = ?12"
 
-static int update_row(struct db_conn *conn, struct store_request *request, const struct signal_row *row)
+static int update_row(struct db_conn *conn, struct store_commit *request, const struct signal_row *row)
 {
     struct signal_row joined = {.outcome_count = 0};
-    int rc = join_outcomes(conn, request, row, &joined);
+    int rc = join_outcomes(conn, &request->req, row, &joined);
     if (rc < 0)
         return rc;
     sqlite3_stmt *stmt;
@@ -192,6 +198,8 @@ static int update_row(struct db_conn *conn, struct store_request *request, const
     sqlite3_bind_int64(stmt, 8, row->changed_at_ms);
     bind_blob(stmt, 9, outcomes, outcomes_encode(joined.outcomes, joined.outcome_count, outcomes));
     bind_or_null(stmt, 10, row->status == SIGNAL_WAITING ? row->due_ms : 0, 0);
+    sqlite3_bind_int64(stmt, 11, request->clock_ms);
+    sqlite3_bind_int64(stmt, 12, row->status == SIGNAL_WAITING ? row->deferrals : 0);
     return db_run(stmt);
 }
 
@@ -205,7 +213,7 @@ int signals_write(struct db_conn *conn, struct store_commit *request)
             ;
         rc = insert_rows(conn, request, changes, inserts);
         if (rc == 0 && inserts < left)
-            rc = update_row(conn, &request->req, &changes[inserts].row);
+            rc = update_row(conn, request, &changes[inserts].row);
     }
     return rc;
 }

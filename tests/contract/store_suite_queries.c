@@ -197,12 +197,37 @@ static uint64_t sweep(struct site *site, uint32_t limit, int slices)
 {
     uint64_t deleted = 0;
     for (int i = 0; i < slices; i++) {
-        struct store_sweep request = {.cutoff_ms = 5000, .limit = limit};
+        struct store_sweep request = {.retention_ms = 5000, .limit = limit};
         CHECK_INT(CALL(site->store, sweep, &request), 0);
         CHECK(request.deleted <= limit);
         deleted += request.deleted;
     }
     return deleted;
+}
+
+/* Ages count on the clock of the partition, as the commits say it. */
+static void advance(struct site *site, uint64_t epoch, uint64_t number, int64_t clock_ms)
+{
+    struct batch *batch = batch_new(0, epoch, number);
+    batch->commit.clock_ms = clock_ms;
+    batch_run(site, batch);
+}
+
+static void end_some(struct site *site, uint64_t epoch, uint64_t number, int first, int last, int64_t clock_ms)
+{
+    char id[32];
+    struct batch *batch = batch_new(0, epoch, number);
+    batch->commit.clock_ms = clock_ms;
+    for (int i = first; i < last; i++) {
+        snprintf(id, sizeof(id), "s-%02d", i);
+        struct signal_row *row =
+            i % 10 == 9 ? batch_wait(batch, "t", "e", id, (uint64_t)i) : batch_insert(batch, "t", "e", id, 1);
+        row->changed_at_ms = i % 2 ? INT64_MAX : INT64_MIN; /* wherever the wall clock was */
+        if (i % 10 < 5)
+            row->status = (enum signal_status[]){SIGNAL_EXECUTED, SIGNAL_FAILED, SIGNAL_DENIED, SIGNAL_REFUSED,
+                                                 SIGNAL_DEADLETTERED}[i % 10];
+    }
+    batch_run(site, batch);
 }
 
 static void retention(const struct store_suite *suite)
@@ -211,31 +236,26 @@ static void retention(const struct store_suite *suite)
     site_open(&site, suite, true);
     CHECK_INT(sweep(&site, 10, 2), 0);
     uint64_t epoch = claim_all(&site, "a", 1);
-    struct batch *batch = batch_new(0, epoch, 0);
-    char id[32];
-    for (int i = 0; i < 100; i++) {
-        snprintf(id, sizeof(id), "s-%02d", i);
-        struct signal_row *row =
-            i % 10 == 9 ? batch_wait(batch, "t", "e", id, (uint64_t)i) : batch_insert(batch, "t", "e", id, 1);
-        row->changed_at_ms = i < 50 ? 4999 : 5000;
-        if (i % 10 < 5)
-            row->status = (enum signal_status[]){SIGNAL_EXECUTED, SIGNAL_FAILED, SIGNAL_DENIED, SIGNAL_REFUSED,
-                                                 SIGNAL_DEADLETTERED}[i % 10];
-    }
-    batch_run(&site, batch);
+    end_some(&site, epoch, 0, 0, 50, 1000);
+    end_some(&site, epoch, 1, 50, 100, 1001);
+    CHECK_INT(sweep(&site, 7, 15), 0);
+    advance(&site, epoch, 2, 6001);
     /* Of the old ones a tenth each fails, is a dead letter, waits. */
     CHECK_INT(sweep(&site, 7, 15), 35);
     CHECK_INT(sweep(&site, 7, 15), 0);
     for (int i = 0; i < 100; i++) {
+        char id[32];
         snprintf(id, sizeof(id), "s-%02d", i);
         int kind = i % 10;
         CHECK_INT(exists(&site, id), i >= 50 || kind == 1 || kind == 4 || kind == 9);
     }
-    batch = batch_new(0, epoch, 1);
-    batch_insert(batch, "t", "e", "a", 1)->changed_at_ms = 1;
-    batch_insert(batch, "t", "e", "z", 1)->changed_at_ms = 1;
+    struct batch *batch = batch_new(0, epoch, 3);
+    batch_insert(batch, "t", "e", "a", 1);
+    batch_insert(batch, "t", "e", "z", 1);
     batch_run(&site, batch);
     CHECK_INT(sweep(&site, 1000, 2), 2); /* wherever the walk stands: it comes round */
+    advance(&site, epoch, 4, 6002);
+    CHECK_INT(sweep(&site, 1000, 2), 35);
     site_close(&site);
 }
 

@@ -388,7 +388,7 @@ static uint64_t sweep_all(struct site *site)
 {
     uint64_t deleted = 0;
     for (int i = 0; i < 3; i++) {
-        struct store_sweep request = {.cutoff_ms = 1000000, .limit = 100};
+        struct store_sweep request = {.retention_ms = 1000, .limit = 100};
         CHECK_INT(CALL(site->store, sweep, &request), 0);
         deleted += request.deleted;
         arena_done(&request.req.arena);
@@ -413,6 +413,10 @@ static void retained(const struct store_suite *suite)
     id_of(1, change.resolves);
     CHECK_INT(end_command(&site, epoch, 1, change), 0);
     check_command(&site, SPAN("c1"), COMMAND_APPLIED, "");
+    CHECK_INT(sweep_all(&site), 0);
+    batch = batch_new(1, epoch, 2);
+    batch->commit.clock_ms = 1001;
+    batch_run(&site, batch);
     CHECK_INT(sweep_all(&site), 1);
     CHECK(is_open(&site, 2));
     check_command(&site, SPAN("c2"), COMMAND_PENDING, "");

@@ -16,7 +16,7 @@ static void check_endings(struct world *world)
         if ((sent->ok || sent->applied) && sent->endings == 0)
             world_violation(world, "loss", "%.*s %.*s was %s and has no ending", ID(sent),
                             sent->ok ? "answered 202" : "requeued");
-        if (sent->endings > 1 && !world->rows_may_go) /* without its row a signal is unknown again */
+        if (sent->endings > 1)
             world_violation(world, "endings", "%.*s %.*s has %u endings", ID(sent), sent->endings);
         if (!maybe && sent->endings)
             world_violation(world, "invention", "%.*s %.*s ended %s, but no post of it can have been accepted",
@@ -43,8 +43,6 @@ static void check_rows(struct world *world, struct drill *drill)
         const struct sent *sent = history->list[i];
         const struct lookup_signal *row = &lookup.signals[i];
         const char *status = row->found && row->same_hash ? signal_status_names[row->status] : "absent";
-        if (world->rows_may_go && !row->same_hash)
-            continue;
         if (strcmp(status, sent->endings ? sent->ending : "absent") != 0)
             world_violation(world, "rows", "%.*s %.*s is %s in its row, and %s by its receipts", ID(sent), status,
                             sent->endings ? sent->ending : "absent");

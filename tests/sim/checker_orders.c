@@ -35,12 +35,10 @@ static void check_order(struct world *world, struct drill *drill, struct ordered
     if (drill_answered(world, drill, &awaited, "command")) {
         if (request.found)
             check_found(world, order, &request.command);
-        else if (order->answered && order->status == 0 && !world->rows_may_go)
+        else if (order->answered && order->status == 0)
             world_violation(world, "command", "%s was accepted and is not there", order->id);
-        else if (order->receipts && !world->rows_may_go)
+        else if (order->receipts)
             world_violation(world, "command", "%s has a receipt and is not there", order->id);
-        else if (order->receipts && order->runs)
-            order->runs->applied++; /* swept with its age */
     }
     arena_done(&request.req.arena);
 }
@@ -97,8 +95,7 @@ void check_orders(struct world *world, struct drill *drill)
 {
     for (struct ordered *order = world->orders; order; order = order->next)
         check_order(world, drill, order);
-    if (!world->rows_may_go)
-        check_letters(world, drill);
+    check_letters(world, drill);
 }
 
 void check_operation(struct world *world, struct span command_id, struct span kind, struct sent *resolved)

@@ -157,7 +157,7 @@ void evidence_started(struct world *world, const char *action_id, uint32_t attem
                         action_id);
         return;
     }
-    if (seen->started++ && !world->rows_may_go) /* without its row a signal acts again */
+    if (seen->started++)
         world_violation(world, "attempt", "attempt %u of action %s was started twice", attempt, action_id);
     hasher_sha256(world->hasher, bytes, sha256);
     const struct sent *sent = history_find_sha(&world->history, sha256);

@@ -85,13 +85,11 @@ struct world {
     enum bug bug;
     struct random random;
     struct virtual_time time;
-    uint64_t step;                         /* logical time */
-    uint64_t activity;                     /* rises whenever something happened anywhere */
-    bool embedded;                         /* one process over SQLite, as `tai run`; else many over a broker */
-    bool calm;                             /* no more faults */
-    bool far_jumps;                        /* wall clocks may jump by years, not only by days */
-    bool rows_may_go;                      /* some wall clock jumped so far that rows may have passed their retention */
-    int64_t least_shift_us, most_shift_us; /* of the wall clocks against the monotonic one */
+    uint64_t step;     /* logical time */
+    uint64_t activity; /* rises whenever something happened anywhere */
+    bool embedded;     /* one process over SQLite, as `tai run`; else many over a broker */
+    bool calm;         /* no more faults */
+    bool far_jumps;    /* wall clocks may jump by years, not only by days */
     struct faults faults;
     struct jidoka_config config;
     struct policy_config policy;

@@ -95,20 +95,6 @@ static struct process *some_process(struct world *world)
     return &world->processes[random_below(&world->random, world->process_count)];
 }
 
-/* How far apart wall clocks have been: once by nearly the retention, rows may be deleted at any time. */
-static void note_spread(struct world *world)
-{
-    const int64_t day_us = 86400 * second_us;
-    int64_t shift_us = world->time.wall_us - wall_begin_us - world->time.mono_us;
-    for (unsigned i = 0; i < world->process_count; i++) {
-        int64_t us = shift_us + world->processes[i].skew_us;
-        world->least_shift_us = us < world->least_shift_us ? us : world->least_shift_us;
-        world->most_shift_us = us > world->most_shift_us ? us : world->most_shift_us;
-    }
-    if (world->most_shift_us - world->least_shift_us > world->config.signals_retention_ms * 1000 - 2 * day_us)
-        world->rows_may_go = true;
-}
-
 static void jump_clock(struct world *world)
 {
     static const int64_t spans_s[] = {1, 60, 3600, 86400, 3 * 86400, 30 * 86400, 4 * 365 * 86400};
@@ -121,7 +107,6 @@ static void jump_clock(struct world *world)
         world->time.wall_us += by_us;
     else
         process->skew_us = by_us;
-    note_spread(world);
     world_trace(world, "the wall clock jumps by %.3f s", (double)by_us / 1e6);
 }
 
@@ -300,7 +285,6 @@ struct world *world_new(struct laboratory *lab, uint64_t seed, enum bug bug)
     world->seed = seed;
     world->bug = bug;
     world->random.state = seed;
-    world->least_shift_us = world->most_shift_us = -1000 * second_us;
     world->time = (struct virtual_time){.mono_us = 1000 * second_us, .wall_us = wall_begin_us, .random = {~seed}};
     world->hasher = hasher_new();
     buf_init(&world->scratch, 1 << 20);

@@ -368,6 +368,69 @@ static void test_retention(void)
     pipeline_done(&p); /* what is swept cannot be checked */
 }
 
+/* The wall clock jumps by years, over restarts too: nothing that ended is forgotten before its time or kept for ever,
+ * and what has just been accepted is never too old. */
+static void test_retention_by_jumping_clocks(void)
+{
+    const int64_t years = 3 * 365 * (int64_t)DAY_MS;
+    struct pipeline p;
+    pipeline_init(&p);
+    p.sqlite_queue = true;
+    begin(&p);
+    pipeline_settle(&p);
+    SEND(&p, {.id = "first"});
+    pipeline_settle(&p);
+    SEND(&p, {.id = "in-the-queue"});
+    p.clock.wall_ms += years;
+    pipeline_restart(&p);
+    SEND(&p, {.id = "first"}, {.id = "ahead"});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "in-the-queue"), "executed");
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "ahead"), "executed");
+    CHECK_INT(pipeline_totals(&p).duplicates, 1);
+    p.clock.wall_ms -= 2 * years;
+    pipeline_restart(&p);
+    SEND(&p, {.id = "first"}, {.id = "ahead"}, {.id = "behind"});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "behind"), "executed");
+    CHECK_INT(pipeline_totals(&p).duplicates, 3);
+    CHECK(pipeline_check(&p));
+    for (int i = 0; i < 7; i++)
+        pipeline_advance(&p, DAY_MS);
+    SEND(&p, {.id = "last"});
+    pipeline_settle(&p);
+    pipeline_advance(&p, 2000);
+    pipeline_linger(&p, 50);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "first"), "");
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "ahead"), "");
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "behind"), "");
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "last"), "executed");
+    pipeline_done(&p); /* what is swept cannot be checked */
+}
+
+/* An outage does not make old what waited in the queue meanwhile; once the clock has been right for two days it counts.
+ */
+static void test_too_old_after_an_outage(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    p.sqlite_queue = true;
+    begin(&p);
+    pipeline_settle(&p);
+    SEND(&p, {.id = "waited"});
+    p.clock.wall_ms += 8 * (int64_t)DAY_MS;
+    pipeline_restart(&p);
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "waited"), "executed");
+    pipeline_advance(&p, 2 * (int64_t)DAY_MS);
+    pipeline_advance(&p, DAY_MS);
+    SEND(&p, {.id = "young", .age_ms = 6 * (int64_t)DAY_MS}, {.id = "old", .age_ms = 6 * (int64_t)DAY_MS + 1});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "young"), "executed");
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "old"), "deadlettered too_old");
+    end(&p);
+}
+
 /* A configuration that this program cannot run is refused, and leaves nothing behind. */
 static void test_bad_configuration(void)
 {
@@ -412,6 +475,8 @@ int main(void)
                                               {"intake", test_intake},
                                               {"lag", test_lag},
                                               {"retention", test_retention},
+                                              {"retention_by_jumping_clocks", test_retention_by_jumping_clocks},
+                                              {"too_old_after_an_outage", test_too_old_after_an_outage},
                                               {"bad_configuration", test_bad_configuration},
                                               {NULL, NULL}};
     return check_main(cases);
