@@ -222,10 +222,16 @@ static int check_canonical(struct receipt_builder *builder, struct error *err)
     return 0;
 }
 
-static int parse_text(struct receipt_builder *builder, struct span text, struct error *err)
+/* The text's members, if it is canonical JSON. Nearly every text is so at first sight. */
+static int parse_text(struct receipt_builder *builder, struct span text, bool stored,
+                      const struct json_node *ret[FIELDS], struct error *err)
 {
-    int r = json_parse(&builder->doc, text, err);
-    return r ? error_prefix(err, -EBADMSG, "it is not JSON") : 0;
+    bool plain = json_plain_object(&builder->doc, text);
+    int r = plain ? 0 : json_parse(&builder->doc, text, err);
+    if (r)
+        return error_prefix(err, -EBADMSG, "it is not JSON");
+    r = read_members(&builder->doc, stored, ret, err);
+    return r || plain ? r : check_canonical(builder, err);
 }
 
 /* Where in an outcome's text a member that is let in goes: before the first one that sorts behind it. TYPE is always
@@ -300,11 +306,7 @@ int receipt_build(struct receipt_builder *builder, const struct outcome *outcome
                   struct chain_head *head, struct arena *arena, struct receipt *ret, struct error *err)
 {
     const struct json_node *nodes[FIELDS];
-    int r = parse_text(builder, outcome->text, err);
-    if (!r)
-        r = read_members(&builder->doc, false, nodes, err);
-    if (!r)
-        r = check_canonical(builder, err);
+    int r = parse_text(builder, outcome->text, false, nodes, err);
     if (!r && !span_eq(inside(&builder->doc, nodes[TENANT_ID]), outcome->tenant_id))
         r = error_set(err, -EBADMSG, "its tenant_id is not that of its outcome");
     if (r)
@@ -340,14 +342,10 @@ int receipt_parse(struct receipt_builder *builder, struct span body, struct rece
     const struct json_doc *doc = &builder->doc;
     const struct json_node *nodes[FIELDS] = {0};
     *ret = (struct receipt_fields){0};
-    int r = parse_text(builder, body, err);
-    if (r)
-        return r;
-    r = read_members(doc, true, nodes, err);
-    const struct json_node *id = doc->nodes[0].type == JSON_OBJECT ? json_get(doc, &doc->nodes[0], "receipt_id") : NULL;
+    int r = parse_text(builder, body, true, nodes, err);
+    bool object = doc->count && doc->nodes[0].type == JSON_OBJECT;
+    const struct json_node *id = object ? json_get(doc, &doc->nodes[0], "receipt_id") : NULL;
     ret->receipt_id = id && value_valid(doc, id, &rules[RECEIPT_ID]) ? inside(doc, id) : (struct span){0};
-    if (!r)
-        r = check_canonical(builder, err);
     if (r)
         return r;
     int64_t seq = 0;

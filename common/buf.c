@@ -41,7 +41,7 @@ static void grow(struct buf *buf, size_t len)
     buf->cap = cap;
 }
 
-char *buf_reserve(struct buf *buf, size_t len)
+char *buf_make_room(struct buf *buf, size_t len)
 {
     if (buf->failed)
         return NULL;
@@ -52,36 +52,6 @@ char *buf_reserve(struct buf *buf, size_t len)
     if (buf->cap - buf->len <= len)
         grow(buf, len);
     return buf->data + buf->len;
-}
-
-void buf_add(struct buf *buf, const void *data, size_t len)
-{
-    if (len == 0)
-        return;
-    char *end = buf_reserve(buf, len);
-    if (!end)
-        return;
-    memcpy(end, data, len);
-    buf->len += len;
-}
-
-void buf_add_char(struct buf *buf, char c)
-{
-    char *end = buf_reserve(buf, 1);
-    if (!end)
-        return;
-    *end = c;
-    buf->len++;
-}
-
-void buf_add_str(struct buf *buf, const char *text)
-{
-    buf_add(buf, text, strlen(text));
-}
-
-void buf_add_span(struct buf *buf, struct span span)
-{
-    buf_add(buf, span.ptr, span.len);
 }
 
 static char *decimal(uint64_t value, char *end)

@@ -18,17 +18,46 @@ struct buf {
 
 void buf_init(struct buf *buf, size_t max);
 void buf_done(struct buf *buf);
-void buf_clear(struct buf *buf); /* length 0, memory and cap kept, not failed */
-void buf_add(struct buf *buf, const void *data, size_t len);
-void buf_add_char(struct buf *buf, char c);
-void buf_add_str(struct buf *buf, const char *text);
-void buf_add_span(struct buf *buf, struct span span);
+void buf_clear(struct buf *buf);                   /* length 0, memory and cap kept, not failed */
 void buf_add_u64(struct buf *buf, uint64_t value); /* decimal */
 void buf_add_i64(struct buf *buf, int64_t value);
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-char *buf_reserve(struct buf *buf, size_t len); /* room for len more bytes at the end; NULL when beyond the cap */
-const char *buf_cstr(struct buf *buf);          /* NUL behind the contents; "" when empty */
-char *buf_take(struct buf *buf);                /* NUL-terminated, the caller frees; buf is empty after */
+const char *buf_cstr(struct buf *buf); /* NUL behind the contents; "" when empty */
+char *buf_take(struct buf *buf);       /* NUL-terminated, the caller frees; buf is empty after */
+
+/* Here, because texts of known length are then written without a call. */
+char *buf_make_room(struct buf *buf, size_t len); /* buf_reserve where there is not room enough yet */
+
+/* Room for len more bytes at the end; NULL when beyond the cap. */
+static inline char *buf_reserve(struct buf *buf, size_t len)
+{
+    return len < buf->cap - buf->len && len <= buf->max - buf->len && !buf->failed ? buf->data + buf->len
+                                                                                   : buf_make_room(buf, len);
+}
+
+static inline void buf_add(struct buf *buf, const void *data, size_t len)
+{
+    char *end = len ? buf_reserve(buf, len) : NULL;
+    if (!end)
+        return;
+    memcpy(end, data, len);
+    buf->len += len;
+}
+
+static inline void buf_add_char(struct buf *buf, char c)
+{
+    buf_add(buf, &c, 1);
+}
+
+static inline void buf_add_str(struct buf *buf, const char *text)
+{
+    buf_add(buf, text, strlen(text));
+}
+
+static inline void buf_add_span(struct buf *buf, struct span span)
+{
+    buf_add(buf, span.ptr, span.len);
+}
 
 static inline struct span buf_span(const struct buf *buf)
 {

@@ -40,6 +40,10 @@ void json_done(struct json_doc *doc);
  */
 must_check int json_parse(struct json_doc *doc, struct span text, struct error *err);
 
+/* true: text is an object in the form RFC 8785 gives it, and doc holds the object and its members, but nothing within
+ * those. Much faster than json_parse, whose rules hold. false says nothing about text. */
+bool json_plain_object(struct json_doc *doc, struct span text);
+
 /* First child of an array or object, or NULL. */
 const struct json_node *json_first(const struct json_doc *doc, const struct json_node *parent);
 /* The sibling behind node within parent, or NULL. */
@@ -69,10 +73,38 @@ void json_add_string(struct buf *out, struct span text);
 /* An ECMAScript-formatted double (finite). */
 void json_add_double(struct buf *out, double value);
 /* `"name":` with a comma before it unless the last byte is `{` ; name needs no escaping. */
-void json_add_key(struct buf *out, const char *name);
+static inline void json_add_key(struct buf *out, const char *name)
+{
+    size_t len = strlen(name);
+    bool comma = out->len && out->data[out->len - 1] != '{';
+    char *at = buf_reserve(out, comma + len + 3);
+    if (!at)
+        return;
+    if (comma)
+        *at++ = ',';
+    *at++ = '"';
+    memcpy(at, name, len);
+    memcpy(at + len, "\":", 2);
+    out->len += comma + len + 3;
+}
+
 /* json_add_key + value */
-void json_add_member(struct buf *out, const char *name, struct span text);
-void json_add_member_u64(struct buf *out, const char *name, uint64_t value);
-void json_add_member_raw(struct buf *out, const char *name, struct span raw);
+static inline void json_add_member(struct buf *out, const char *name, struct span text)
+{
+    json_add_key(out, name);
+    json_add_string(out, text);
+}
+
+static inline void json_add_member_u64(struct buf *out, const char *name, uint64_t value)
+{
+    json_add_key(out, name);
+    buf_add_u64(out, value);
+}
+
+static inline void json_add_member_raw(struct buf *out, const char *name, struct span raw)
+{
+    json_add_key(out, name);
+    buf_add_span(out, raw);
+}
 
 #endif

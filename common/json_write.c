@@ -175,37 +175,3 @@ void json_add_double(struct buf *out, double value)
     shortest(fabs(value), &decimal);
     add_decimal(out, &decimal);
 }
-
-void json_add_key(struct buf *out, const char *name)
-{
-    size_t len = strlen(name);
-    bool comma = out->len && out->data[out->len - 1] != '{';
-    char *at = buf_reserve(out, comma + len + 3);
-    if (!at)
-        return;
-    if (comma)
-        *at++ = ',';
-    *at++ = '"';
-    at = mempcpy(at, name, len);
-    *at++ = '"';
-    *at = ':';
-    out->len += comma + len + 3;
-}
-
-void json_add_member(struct buf *out, const char *name, struct span text)
-{
-    json_add_key(out, name);
-    json_add_string(out, text);
-}
-
-void json_add_member_u64(struct buf *out, const char *name, uint64_t value)
-{
-    json_add_key(out, name);
-    buf_add_u64(out, value);
-}
-
-void json_add_member_raw(struct buf *out, const char *name, struct span raw)
-{
-    json_add_key(out, name);
-    buf_add_span(out, raw);
-}

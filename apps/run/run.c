@@ -185,11 +185,19 @@ static int run_worker(const struct run *run, struct config *config, int lifeline
     return EXIT_OK;
 }
 
+/* Under load memory is not given back to the system between two batches, only to be asked for again, page by page. */
+static void keep_memory(void)
+{
+    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+}
+
 static int worker_main(void *ctx, int lifeline, int ready, const struct worker_ready *known)
 {
     struct run run = *(struct run *)ctx;
     struct config *config;
     prctl(PR_SET_NAME, "tai-worker");
+    keep_memory();
     int rc = load(&run, known, &config);
     if (rc < 0)
         return EXIT_USAGE;

@@ -41,6 +41,23 @@ static void canonical(const struct json_doc *doc, struct buf *out)
     require(json_canonical(doc, doc->nodes, out) == 0, "canonical output fits");
 }
 
+/* What is plain at first sight is canonical, and has the members that the scanner finds. */
+static void plain(const struct json_doc *doc, struct span text, bool parsed, struct span canonical)
+{
+    struct json_doc quick;
+    json_init(&quick);
+    if (json_plain_object(&quick, text)) {
+        require(parsed && span_eq(text, canonical), "plain text is canonical");
+        const struct json_node *a = json_first(doc, doc->nodes), *b = json_first(&quick, quick.nodes);
+        for (; a && b; a = json_next(doc, doc->nodes, a), b = json_next(&quick, quick.nodes, b))
+            require(a->type == b->type && a->start == b->start && a->len == b->len && a->key_start == b->key_start &&
+                        a->key_len == b->key_len,
+                    "plain members are where they are");
+        require(!a && !b, "as many members");
+    }
+    json_done(&quick);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -52,7 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_init(&again);
     buf_init(&first, 16 * size + 64);
     buf_init(&second, 16 * size + 64);
-    if (json_parse(&doc, (struct span){(const char *)data, size}, &err) == 0) {
+    struct span text = {(const char *)data, size};
+    bool parsed = json_parse(&doc, text, &err) == 0;
+    if (parsed) {
         for (size_t i = 0; i < doc.count; i++)
             check_node(&doc, &doc.nodes[i]);
         canonical(&doc, &first);
@@ -63,6 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         require(doc.error_offset <= size && strncmp(err.text, "byte ", 5) == 0, "refused at an offset");
     }
+    plain(&doc, text, parsed, buf_span(&first));
     buf_done(&first);
     buf_done(&second);
     json_done(&doc);

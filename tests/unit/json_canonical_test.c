@@ -233,3 +233,63 @@ Test(json_canonical, of_a_part)
     buf_done(&out);
     json_done(&doc);
 }
+
+static bool is_plain(const char *text)
+{
+    struct json_doc doc;
+    json_init(&doc);
+    bool plain = json_plain_object(&doc, span_of(text));
+    json_done(&doc);
+    return plain;
+}
+
+Test(json_canonical, plain_objects_are_known_at_first_sight)
+{
+    const char *const yes[] = {"{}", "{\"a\":1,\"b\":\"twelve bytes and more\",\"c\":{\"d\":[1,2,{}],\"e\":null}}",
+                               "{\"\":\"\",\"0\":[],\"aa\":true,\"ab\":false,\"b\":999999999999999}"};
+    const char *const no[] = {"",
+                              "[]",
+                              "{",
+                              "{\"a\"}",
+                              "{\"a\":}",
+                              "{\"a\":1",
+                              "{\"a\":1,}",
+                              "{\"a\":01}",
+                              "{ \"a\":1}",
+                              "{\"a\": 1}",
+                              "{\"a\":1} ",
+                              "{\"b\":1,\"a\":2}",
+                              "{\"a\":1,\"a\":2}",
+                              "{\"a\":1000000000000000}",
+                              "{\"a\":-1}",
+                              "{\"a\":1.5}",
+                              "{\"a\":\"\\n\"}",
+                              "{\"a\":\"\xc3\xb6 and so on\"}",
+                              "{\"a\":\"tab\there, and more\"}",
+                              "{\"a\":nul}",
+                              "{\"a\":[1,]}",
+                              "{\"a\":[1 ]}",
+                              "{\"a\":{\"c\":1,\"b\":2}}",
+                              "{\"a\":\"open, and long enough"};
+    for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++)
+        cr_expect(is_plain(yes[i]), "%s", yes[i]);
+    for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++)
+        cr_expect_not(is_plain(no[i]), "%s", no[i]);
+}
+
+Test(json_canonical, plain_objects_tell_their_members)
+{
+    const char *text = "{\"a\":{\"x\":1},\"name\":\"value\",\"z\":12}";
+    struct json_doc doc;
+    json_init(&doc);
+    cr_assert(json_plain_object(&doc, span_of(text)));
+    const struct json_node *root = &doc.nodes[0];
+    cr_expect_eq(root->count, 3);
+    cr_expect(span_is(json_raw(&doc, json_get(&doc, root, "a")), "{\"x\":1}"));
+    cr_expect(span_is(json_raw(&doc, json_get(&doc, root, "name")), "\"value\""));
+    int64_t z;
+    cr_expect_eq(json_int(&doc, json_get(&doc, root, "z"), 0, 100, &z), 0);
+    cr_expect_eq(z, 12);
+    cr_expect_null(json_get(&doc, root, "x"));
+    json_done(&doc);
+}
