@@ -72,6 +72,8 @@ static int start(struct andon *andon, struct error *err)
                                     .accepted_ctx = options->accepted_ctx,
                                     .edit = options->edit,
                                     .edit_ctx = options->edit_ctx,
+                                    .depth = options->depth,
+                                    .depth_ctx = options->depth_ctx,
                                     .backup = options->backup,
                                     .clock = options->clock};
     return api_new(&api, &andon->api, err);

@@ -34,6 +34,9 @@ struct andon_options {
     /* On andon's thread. -EINVAL or -EMSGSIZE with what to mend. NULL: signals cannot be edited. */
     int (*edit)(void *ctx, struct andon_edit *edit, struct error *err);
     void *edit_ctx;
+    /* Signals queued for a partition; any thread. NULL: not known here. */
+    uint64_t (*depth)(void *ctx, uint32_t partition);
+    void *depth_ctx;
     const struct andon_backup *backup; /* NULL: no backups */
     const struct clock *clock;
     const struct log *log;

@@ -76,16 +76,16 @@ bool api_call_failed(struct api_call *call, const struct store_request *request,
 void api_index(void *ctx, struct http_request *req)
 {
     (void)ctx;
-    http_reply(
-        req, 200, "application/json",
-        SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
-             "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
-             "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
-             "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
-             "\"deadletter\":\"/v1/deadletters/{id}\",\"command\":\"/v1/commands/{id}\",\"backup\":\"/v1/backup\","
-             "\"status\":\"/v1/status\","
-             "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
-             "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
+    http_reply(req, 200, "application/json",
+               SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
+                    "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
+                    "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
+                    "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
+                    "\"deadletter\":\"/v1/deadletters/{id}\",\"commands\":\"/v1/commands\",\"command\":\"/v1/commands/"
+                    "{id}\",\"partitions\":\"/v1/partitions\",\"backup\":\"/v1/backup\","
+                    "\"status\":\"/v1/status\","
+                    "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
+                    "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
 }
 
 void api_livez(void *ctx, struct http_request *req)

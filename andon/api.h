@@ -19,6 +19,8 @@ struct api_options {
     void *accepted_ctx;
     int (*edit)(void *ctx, struct andon_edit *edit, struct error *err); /* or NULL */
     void *edit_ctx;
+    uint64_t (*depth)(void *ctx, uint32_t partition); /* or NULL */
+    void *depth_ctx;
     const struct andon_backup *backup; /* or NULL */
     const struct clock *clock;
 };

@@ -19,7 +19,7 @@ static void add_page(struct api_call *call)
     json_add_member_u64(out, "matched", page->deadletter_count);
     json_add_member_raw(out, "more", page->more ? SPAN("true") : SPAN("false"));
     if (page->more && page->deadletter_count)
-        api_add_next_deadletter(call, page->deadletters[page->deadletter_count - 1].order);
+        api_add_next_number(call, page->deadletters[page->deadletter_count - 1].order);
 }
 
 static void reply_dry_run(struct api_call *call)
@@ -160,7 +160,7 @@ static bool read_filter(struct api_call *call)
            api_body_text(call, filter, "class", API_ID_MAX, &class) &&
            api_class_parse(call->req, class, &list->class) &&
            api_body_text(call, filter, "before", API_ID_MAX, &before) &&
-           api_before_parse(call->req, before, &list->before_ms);
+           api_time_parse(call->req, "before", before, &list->before_ms);
 }
 
 static bool read_page(struct api_call *call)
@@ -175,7 +175,7 @@ static bool read_page(struct api_call *call)
     list->limit = (uint32_t)limit;
     call->query = api_deadletters_query(list);
     if ((!after.len || api_cursor_parse(after, call->query, &call->triage->arena, &position)) &&
-        api_deadletters_after(position, &list->after))
+        api_position_parse(position, &list->after))
         return true;
     http_problem(call->req, 400, NULL, "\"after\" must be the \"next\" of an earlier answer to the same filter");
     return false;

@@ -26,6 +26,7 @@ void api_triage_free(struct api_triage *triage)
     arena_done(&triage->governor.req.arena);
     arena_done(&triage->add.req.arena);
     arena_done(&triage->command.req.arena);
+    arena_done(&triage->commands.req.arena);
     arena_done(&triage->arena);
     free(triage);
 }
@@ -271,18 +272,8 @@ void api_governor_reset_quota(void *ctx, struct http_request *req)
 
 /* --- GET /v1/commands/{id} ---------------------------------------------------------------------------------------- */
 
-static void on_command(struct store_request *request, int status)
+static void add_command(struct buf *out, const struct command *command)
 {
-    struct api_call *call = request->ctx;
-    if (api_call_failed(call, request, status))
-        return;
-    if (!call->triage->command.found || !api_sees(call, call->triage->command.command.tenant_id)) {
-        http_problem(call->req, 404, NULL, "no command with this id is known");
-        api_call_free(call);
-        return;
-    }
-    const struct command *command = &call->triage->command.command;
-    struct buf *out = &call->out;
     buf_add_char(out, '{');
     json_add_member(out, "command_id", command->id);
     json_add_member(out, "command", span_of(command_kind_names[command->kind]));
@@ -297,6 +288,19 @@ static void on_command(struct store_request *request, int status)
     json_add_member_raw(out, "args", command->args);
     api_add_i64(out, "created_at", command->created_at_ms);
     buf_add_char(out, '}');
+}
+
+static void on_command(struct store_request *request, int status)
+{
+    struct api_call *call = request->ctx;
+    if (api_call_failed(call, request, status))
+        return;
+    if (!call->triage->command.found || !api_sees(call, call->triage->command.command.tenant_id)) {
+        http_problem(call->req, 404, NULL, "no command with this id is known");
+        api_call_free(call);
+        return;
+    }
+    add_command(&call->out, &call->triage->command.command);
     api_call_reply(call, 200);
 }
 
@@ -312,4 +316,63 @@ void api_command_get(void *ctx, struct http_request *req)
     command->req.ctx = call;
     command->id = api_triage_keep(call, id);
     store_command(api->options.store, command);
+}
+
+/* --- GET /v1/commands --------------------------------------------------------------------------------------------- */
+
+static void on_commands(struct store_request *request, int status)
+{
+    struct api_call *call = request->ctx;
+    const struct store_command_list *page = &call->triage->commands;
+    if (api_call_failed(call, request, status))
+        return;
+    struct buf *out = &call->out;
+    size_t i = 0;
+    buf_add_str(out, "{\"commands\":[");
+    for (; i < page->command_count && out->len < API_PAGE_BYTES; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        add_command(out, &page->commands[i]);
+    }
+    buf_add_char(out, ']');
+    if (i && (i < page->command_count || page->more))
+        api_add_next_number(call, page->commands[i - 1].order);
+    buf_add_char(out, '}');
+    api_call_reply(call, 200);
+}
+
+static bool read_list(struct api_call *call, struct store_command_list *list)
+{
+    struct http_request *req = call->req;
+    struct span tenant, entitlement;
+    struct api_range range;
+    if (!api_param_tenant(call->api, req, false, &tenant) ||
+        !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement) ||
+        !api_param_name(req, "command", command_kind_names, COMMAND_KIND_COUNT, &list->kind) ||
+        !api_param_name(req, "status", command_status_names, COMMAND_STATUS_COUNT, &list->status) ||
+        !api_range_read(req, &range))
+        return false;
+    const int64_t numbers[] = {list->kind, list->status};
+    const struct span parts[] = {tenant, entitlement, {(const char *)numbers, sizeof(numbers)}};
+    call->query = api_range_query(api_query_hash('c', parts, 3), &range);
+    list->tenant_id = api_triage_keep(call, tenant);
+    list->entitlement_id = api_triage_keep(call, entitlement);
+    list->limit = range.limit;
+    list->descending = range.descending;
+    list->since_ms = range.since_ms;
+    list->before_ms = range.before_ms;
+    return api_position_read(req, call->query, &call->triage->arena, &list->after);
+}
+
+void api_command_list(void *ctx, struct http_request *req)
+{
+    struct api *api = ctx;
+    struct api_call *call = api_triage_new(api, req);
+    struct store_command_list *list = &call->triage->commands;
+    list->req.done = on_commands;
+    list->req.ctx = call;
+    if (read_list(call, list))
+        store_command_list(api->options.store, list);
+    else
+        api_call_free(call);
 }

@@ -42,62 +42,16 @@ void api_add_deadletter(struct buf *out, const struct deadletter *deadletter)
 
 bool api_class_parse(struct http_request *req, struct span text, int *ret)
 {
-    *ret = -1;
-    for (int i = 0; i < CLASS_COUNT; i++)
-        if (span_is(text, deadletter_class_names[i]))
-            *ret = i;
-    if (*ret < 0 && text.len)
-        http_problem(req, 400, NULL, "\"class\" must be tenant, destination, pipeline, policy or poison");
-    return *ret >= 0 || text.len == 0;
-}
-
-bool api_before_parse(struct http_request *req, struct span text, int64_t *ret)
-{
-    *ret = 0;
-    if (text.len == 0 || time_parse_rfc3339(text, ret))
-        return true;
-    bool digits = text.len < 16;
-    for (size_t i = 0; digits && i < text.len; i++) {
-        digits = text.ptr[i] >= '0' && text.ptr[i] <= '9';
-        *ret = *ret * 10 + (text.ptr[i] - '0');
-    }
-    if (!digits)
-        http_problem(req, 400, NULL, "\"before\" must be an RFC 3339 time, or milliseconds since 1970");
-    return digits;
+    return api_name_parse(req, "class", text, deadletter_class_names, CLASS_COUNT, ret);
 }
 
 uint32_t api_deadletters_query(const struct store_deadletters *list)
 {
-    const struct span parts[] = {list->tenant_id,
-                                 list->entitlement_id,
-                                 list->reason,
-                                 {(const char *)&list->class, sizeof(list->class)},
-                                 {(const char *)&list->before_ms, sizeof(list->before_ms)}};
-    return api_query_hash('d', parts, sizeof(parts) / sizeof(parts[0]));
-}
-
-void api_add_next_deadletter(struct api_call *call, uint64_t order)
-{
-    char position[21];
-    int len = snprintf(position, sizeof(position), "%" PRIu64, order);
-    json_add_key(&call->out, "next");
-    buf_add_char(&call->out, '"');
-    api_cursor_write(&call->out, call->query, (struct span){position, (size_t)len});
-    buf_add_char(&call->out, '"');
-}
-
-bool api_deadletters_after(struct span position, uint64_t *ret)
-{
-    char digits[21], *end;
-    *ret = 0;
-    if (position.len == 0)
-        return true;
-    if (position.len >= sizeof(digits))
-        return false;
-    memcpy(digits, position.ptr, position.len);
-    digits[position.len] = '\0';
-    *ret = strtoull(digits, &end, 10);
-    return *end == '\0' && *ret <= INT64_MAX;
+    const struct span parts[] = {
+        list->tenant_id, list->entitlement_id, list->reason, {(const char *)&list->class, sizeof(list->class)}};
+    const struct api_range range = {
+        .descending = list->descending, .since_ms = list->since_ms, .before_ms = list->before_ms};
+    return api_range_query(api_query_hash('d', parts, sizeof(parts) / sizeof(parts[0])), &range);
 }
 
 static void on_list(struct store_request *request, int status)
@@ -116,7 +70,7 @@ static void on_list(struct store_request *request, int status)
     }
     buf_add_char(out, ']');
     if (i && (i < page->deadletter_count || page->more))
-        api_add_next_deadletter(call, page->deadletters[i - 1].order);
+        api_add_next_number(call, page->deadletters[i - 1].order);
     buf_add_char(out, '}');
     api_call_reply(call, 200);
 }
@@ -134,23 +88,22 @@ static bool read_reason(struct http_request *req, struct span *ret)
 static bool read_list(struct api_call *call, struct store_deadletters *list)
 {
     struct http_request *req = call->req;
-    struct span tenant, entitlement, reason, class, before, position;
+    struct span tenant, entitlement, reason, class;
+    struct api_range range;
     if (!api_param_tenant(call->api, req, false, &tenant) ||
         !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement) || !read_reason(req, &reason) ||
         !api_param_text(req, "class", false, API_ID_MAX, &class) || !api_class_parse(req, class, &list->class) ||
-        !api_param_text(req, "before", false, API_ID_MAX, &before) ||
-        !api_before_parse(req, before, &list->before_ms) || !api_param_limit(req, &list->limit))
+        !api_range_read(req, &range))
         return false;
     list->tenant_id = api_triage_keep(call, tenant);
     list->entitlement_id = api_triage_keep(call, entitlement);
     list->reason = api_triage_keep(call, reason);
+    list->limit = range.limit;
+    list->descending = range.descending;
+    list->since_ms = range.since_ms;
+    list->before_ms = range.before_ms;
     call->query = api_deadletters_query(list);
-    if (!api_cursor_read(req, call->query, &call->triage->arena, &position))
-        return false;
-    if (api_deadletters_after(position, &list->after))
-        return true;
-    http_problem(req, 400, NULL, "\"after\" is no cursor of this list");
-    return false;
+    return api_position_read(req, call->query, &call->triage->arena, &list->after);
 }
 
 void api_deadletter_list(void *ctx, struct http_request *req)

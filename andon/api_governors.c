@@ -84,10 +84,7 @@ static void add_next(struct api_call *call, const struct governor_item *last)
     buf_add_span(&position, last->tenant_id);
     buf_add_char(&position, '/');
     buf_add_span(&position, last->entitlement_id);
-    json_add_key(&call->out, "next");
-    buf_add_char(&call->out, '"');
-    api_cursor_write(&call->out, call->query, buf_span(&position));
-    buf_add_char(&call->out, '"');
+    api_add_next(call, buf_span(&position));
     buf_done(&position);
 }
 
@@ -113,24 +110,6 @@ static void on_governors(struct store_request *request, int status)
     api_call_reply(call, 200);
 }
 
-static bool parse_state(struct http_request *req, struct span text, int *ret)
-{
-    *ret = -1;
-    if (text.len == 0)
-        return true;
-    struct buf names;
-    buf_init(&names, 512);
-    for (int i = 0; i < GOVERNOR_STATE_COUNT; i++) {
-        if (span_is(text, governor_state_names[i]))
-            *ret = i;
-        buf_addf(&names, "%s%s", i ? ", " : "", governor_state_names[i]);
-    }
-    if (*ret < 0)
-        http_problem(req, 400, NULL, "\"state\" must be one of %s", buf_cstr(&names));
-    buf_done(&names);
-    return *ret >= 0;
-}
-
 static bool read_cursor(struct api_call *call)
 {
     struct span position;
@@ -152,21 +131,23 @@ void api_governor_list(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
     struct span tenant_id, state_name;
+    struct api_range range;
     int state;
-    uint32_t limit;
     if (!api_param_tenant(api, req, false, &tenant_id) ||
-        !api_param_text(req, "state", false, API_TENANT_MAX, &state_name) || !parse_state(req, state_name, &state) ||
-        !api_param_limit(req, &limit))
+        !api_param_text(req, "state", false, API_TENANT_MAX, &state_name) ||
+        !api_name_parse(req, "state", state_name, governor_state_names, GOVERNOR_STATE_COUNT, &state) ||
+        !api_range_read(req, &range))
         return;
     struct api_call *call = api_call_new(api, req, on_governors);
-    call->query = api_query_hash('g', (const struct span[]){tenant_id, state_name}, 2);
+    call->query = api_range_query(api_query_hash('g', (const struct span[]){tenant_id, state_name}, 2), &range);
     if (!read_cursor(call)) {
         api_call_free(call);
         return;
     }
     call->governors.tenant_id = api_keep(call, tenant_id);
     call->governors.state = state;
-    call->governors.limit = limit;
+    call->governors.limit = range.limit;
+    call->governors.descending = range.descending;
     store_governors(api->options.store, &call->governors);
 }
 

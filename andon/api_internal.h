@@ -69,6 +69,7 @@ struct api_call {
         struct store_receipt receipt;
         struct store_receipts receipts;
         struct store_governors governors;
+        struct store_partitions partitions;
         struct store_totals totals;
     };
     struct store_receipt look;    /* is there a receipt of that outcome yet? */
@@ -106,6 +107,29 @@ bool api_param_shard(struct http_request *req, const struct api *api, bool *ret_
 /* A path segment of at most max bytes. */
 bool api_path_text(struct http_request *req, const char *name, size_t max, struct span *ret);
 
+/* The index of text among names; empty: -1. false: answered 400, naming them all. */
+bool api_name_parse(struct http_request *req, const char *what, struct span text, const char *const *names,
+                    size_t count, int *ret);
+bool api_param_name(struct http_request *req, const char *what, const char *const *names, size_t count, int *ret);
+/* RFC 3339 or milliseconds; empty: 0. */
+bool api_time_parse(struct http_request *req, const char *what, struct span text, int64_t *ret);
+
+/* What every list takes (api_list.c): "limit", "order", and where the route has them "since" and "before". */
+struct api_range {
+    uint32_t limit;
+    bool descending;
+    int64_t since_ms, before_ms; /* 0: any */
+};
+bool api_range_read(struct http_request *req, struct api_range *ret);
+/* The hash of a query with its range: what its cursors are bound to. */
+uint32_t api_range_query(uint32_t query, const struct api_range *range);
+/* Cursors that are numbers, 0 without one. false: none of this list, answered 400 by _read. */
+bool api_position_read(struct http_request *req, uint32_t query, struct arena *arena, uint64_t *ret);
+bool api_position_parse(struct span position, uint64_t *ret);
+/* "next":cursor */
+void api_add_next(struct api_call *call, struct span position);
+void api_add_next_number(struct api_call *call, uint64_t position);
+
 /* Cursors: opaque to clients, bound to the query they came from. */
 void api_cursor_write(struct buf *out, uint32_t query, struct span position);
 /* ret in arena. false: answered 400. Without the parameter position is empty. */
@@ -135,6 +159,6 @@ http_handler api_index, api_livez, api_readyz, api_health, api_metrics, api_sign
     api_receipt_get, api_governor_list, api_governor_get, api_status, api_checkpoint, api_vkey, api_jwks,
     api_deadletter_list, api_deadletter_get, api_deadletter_requeue, api_deadletter_discard, api_deadletter_bulk,
     api_governor_halt, api_governor_resume, api_governor_activate, api_governor_reset_quota, api_command_get,
-    api_backup_get, api_backup_start;
+    api_backup_get, api_backup_start, api_command_list, api_partition_list;
 
 #endif

@@ -16,16 +16,6 @@ static void add_item(struct buf *out, const struct receipt *receipt)
     buf_add_char(out, '}');
 }
 
-static void add_next(struct api_call *call, uint64_t after)
-{
-    char position[21];
-    int len = snprintf(position, sizeof(position), "%" PRIu64, after);
-    json_add_key(&call->out, "next");
-    buf_add_char(&call->out, '"');
-    api_cursor_write(&call->out, call->query, (struct span){position, (size_t)len});
-    buf_add_char(&call->out, '"');
-}
-
 /* What is served is what was hashed; true if it is not: answered. */
 static bool altered(struct api_call *call, const struct receipt *receipt)
 {
@@ -61,9 +51,11 @@ static void on_receipts(struct store_request *request, int status)
     }
     buf_add_char(out, ']');
     if (i < page->receipt_count)
-        add_next(call, page->chain.len ? page->receipts[i - 1].seq : page->receipts[i].index);
+        api_add_next_number(call, page->chain.len    ? page->receipts[i - 1].seq
+                                  : page->descending ? page->receipts[i - 1].index
+                                                     : page->receipts[i].index);
     else if (page->more)
-        add_next(call, page->next);
+        api_add_next_number(call, page->next);
     buf_add_char(out, '}');
     api_call_reply(call, 200);
 }
@@ -85,54 +77,30 @@ static bool choose_log(struct api *api, struct http_request *req, struct span *r
 
 static bool type_known(struct http_request *req, struct span type)
 {
-    bool known = type.len == 0;
-    struct buf names;
-    buf_init(&names, 512);
-    for (size_t i = 0; receipt_types[i]; i++) {
-        known |= span_is(type, receipt_types[i]);
-        buf_addf(&names, "%s%s", i ? ", " : "", receipt_types[i]);
-    }
-    if (!known)
-        http_problem(req, 400, NULL, "\"type\" must be one of %s", buf_cstr(&names));
-    buf_done(&names);
-    return known;
-}
-
-static bool parse_position(struct span text, uint64_t *ret)
-{
-    char digits[21], *end;
-    *ret = 0;
-    if (text.len == 0)
-        return true;
-    if (text.len >= sizeof(digits))
-        return false;
-    memcpy(digits, text.ptr, text.len);
-    digits[text.len] = '\0';
-    *ret = strtoull(digits, &end, 10);
-    return *end == '\0';
+    size_t count = 0;
+    int index;
+    while (receipt_types[count])
+        count++;
+    return api_name_parse(req, "type", type, receipt_types, count, &index);
 }
 
 void api_receipt_list(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    struct span chain, entitlement_id, signal_id, type, position;
-    uint32_t shard, limit;
+    struct span chain, entitlement_id, signal_id, type;
+    struct api_range range;
+    uint32_t shard;
     if (!choose_log(api, req, &chain, &shard) ||
         !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement_id) ||
         !api_param_text(req, "signal_id", false, API_ID_MAX, &signal_id) ||
         !api_param_text(req, "type", false, API_ID_MAX, &type) || !type_known(req, type) ||
-        !api_param_limit(req, &limit))
+        !api_range_read(req, &range))
         return;
     const struct span parts[] = {chain, {(const char *)&shard, sizeof(shard)}, entitlement_id, signal_id, type};
     struct api_call *call = api_call_new(api, req, on_receipts);
     struct store_receipts *page = &call->receipts;
-    call->query = api_query_hash('r', parts, sizeof(parts) / sizeof(parts[0]));
-    if (!api_cursor_read(req, call->query, &call->request.arena, &position)) {
-        api_call_free(call);
-        return;
-    }
-    if (!parse_position(position, &page->after)) {
-        http_problem(req, 400, NULL, "\"after\" is no cursor of this list");
+    call->query = api_range_query(api_query_hash('r', parts, sizeof(parts) / sizeof(parts[0])), &range);
+    if (!api_position_read(req, call->query, &call->request.arena, &page->after)) {
         api_call_free(call);
         return;
     }
@@ -141,7 +109,10 @@ void api_receipt_list(void *ctx, struct http_request *req)
     page->entitlement_id = api_keep(call, entitlement_id);
     page->signal_id = api_keep(call, signal_id);
     page->type = api_keep(call, type);
-    page->limit = limit;
+    page->limit = range.limit;
+    page->descending = range.descending;
+    page->since_ms = range.since_ms;
+    page->before_ms = range.before_ms;
     store_receipts(api->options.store, page);
 }
 

@@ -11,11 +11,11 @@ const struct api_route api_routes[] = {
      API_VIEWER | API_OPERATOR | API_PUBLISHER, API_SCOPE_FILTER},
 
     {"GET", "/v1/receipts", api_receipt_list,
-     NAMES("shard", "tenant_id", "entitlement_id", "signal_id", "type", "after", "limit"), NULL, API_READERS,
-     API_SCOPE_FILTER},
+     NAMES("shard", "tenant_id", "entitlement_id", "signal_id", "type", "since", "before", "order", "limit", "after"),
+     NULL, API_READERS, API_SCOPE_FILTER},
     {"GET", "/v1/receipts/{id}", api_receipt_get, NAMES(), NULL, API_READERS, API_SCOPE_FOUND},
 
-    {"GET", "/v1/governors", api_governor_list, NAMES("tenant_id", "state", "limit", "after"), NULL,
+    {"GET", "/v1/governors", api_governor_list, NAMES("tenant_id", "state", "order", "limit", "after"), NULL,
      API_VIEWER | API_OPERATOR, API_SCOPE_FILTER},
     {"GET", "/v1/governors/{tenant}/{entitlement}", api_governor_get, NAMES(), NULL, API_VIEWER | API_OPERATOR,
      API_SCOPE_PATH},
@@ -29,7 +29,7 @@ const struct api_route api_routes[] = {
      NAMES("command_id", "reason"), API_OPERATOR, API_SCOPE_PATH},
 
     {"GET", "/v1/deadletters", api_deadletter_list,
-     NAMES("class", "reason", "tenant_id", "entitlement_id", "before", "limit", "after"), NULL,
+     NAMES("class", "reason", "tenant_id", "entitlement_id", "since", "before", "order", "limit", "after"), NULL,
      API_VIEWER | API_OPERATOR, API_SCOPE_FILTER},
     {"POST", "/v1/deadletters/bulk", api_deadletter_bulk, NAMES(),
      NAMES("action", "filter", "dry_run", "limit", "reason", "after"), API_OPERATOR, API_SCOPE_FILTER},
@@ -39,7 +39,13 @@ const struct api_route api_routes[] = {
     {"POST", "/v1/deadletters/{id}/discard", api_deadletter_discard, NAMES(), NAMES("command_id", "reason"),
      API_OPERATOR, API_SCOPE_FOUND},
 
+    {"GET", "/v1/commands", api_command_list,
+     NAMES("command", "status", "tenant_id", "entitlement_id", "since", "before", "order", "limit", "after"), NULL,
+     API_VIEWER | API_OPERATOR, API_SCOPE_FILTER},
     {"GET", "/v1/commands/{id}", api_command_get, NAMES(), NULL, API_VIEWER | API_OPERATOR, API_SCOPE_FOUND},
+
+    {"GET", "/v1/partitions", api_partition_list, NAMES("order", "limit", "after"), NULL, API_VIEWER | API_OPERATOR,
+     API_SCOPE_ALL},
 
     {"GET", "/v1/backup", api_backup_get, NAMES(), NULL, API_OPERATOR, API_SCOPE_ALL},
     {"POST", "/v1/backup", api_backup_start, NAMES(), NAMES("directory"), API_OPERATOR, API_SCOPE_ALL},

@@ -20,6 +20,7 @@ struct api_triage {
     struct store_governors governor;
     struct store_command_add add;
     struct store_command command;
+    struct store_command_list commands;
     struct span edited; /* requeue: the new signal */
     bool own_id;        /* the client brought the command's id */
     struct api_bulk bulk;
@@ -67,11 +68,6 @@ struct span api_command_args(struct api_call *call, struct span reason, const ui
 void api_add_deadletter(struct buf *out, const struct deadletter *deadletter);
 /* "tenant", or -1 with the answer 400 given; empty: -1. */
 bool api_class_parse(struct http_request *req, struct span text, int *ret);
-/* RFC 3339 or milliseconds; empty: 0. */
-bool api_before_parse(struct http_request *req, struct span text, int64_t *ret);
 uint32_t api_deadletters_query(const struct store_deadletters *list);
-/* "next":cursor, behind order. */
-void api_add_next_deadletter(struct api_call *call, uint64_t order);
-bool api_deadletters_after(struct span position, uint64_t *ret);
 
 #endif

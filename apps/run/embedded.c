@@ -53,6 +53,11 @@ static bool accepted(void *ctx, struct span tenant_id, struct span entitlement_i
     return ingress && ingress_accepted(ingress, tenant_id, entitlement_id, id);
 }
 
+static uint64_t depth(void *ctx, uint32_t partition)
+{
+    return kanban_backend_depth(((struct embedded *)ctx)->queue, partition);
+}
+
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
 static int start_andon(void *ctx)
@@ -67,6 +72,8 @@ static int start_andon(void *ctx)
                                     .accepted_ctx = e,
                                     .edit = signal_edit,
                                     .edit_ctx = e->editor,
+                                    .depth = depth,
+                                    .depth_ctx = e,
                                     .backup = backup_interface(e->backup),
                                     .clock = &clock_system,
                                     .log = &e->log[LOG_ANDON],
