@@ -237,6 +237,22 @@ int64_t cli_number(const struct cli *cli, int option, int64_t otherwise)
     return cli->values[option] ? cli->numbers[option] : otherwise;
 }
 
+bool cli_has_token(const struct cli *cli)
+{
+    int row = cli_row(cli, "token-file");
+    const char *token = getenv("TAI_TOKEN");
+    return (row >= 0 && cli->values[row]) || (token && *token);
+}
+
+static bool is_own(const char *entry)
+{
+    static const char *const own[] = {"TAI_SERVER=", "TAI_INGRESS=", "TAI_OPERATOR=", "TAI_TOKEN="};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strncmp(entry, own[i], strlen(own[i])) == 0)
+            return true;
+    return false;
+}
+
 char **cli_config_environ(void)
 {
     size_t count = 0;
@@ -245,8 +261,7 @@ char **cli_config_environ(void)
         count++;
     char **env = xcalloc(count + 1, sizeof(*env));
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "TAI_SERVER=", 11) != 0 && strncmp(environ[i], "TAI_INGRESS=", 12) != 0 &&
-            strncmp(environ[i], "TAI_OPERATOR=", 13) != 0)
+        if (!is_own(environ[i]))
             env[kept++] = environ[i];
     return env;
 }

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { CLI_OPTIONS_MAX = 16, CLI_GO_ON = -1 };
+enum { CLI_OPTIONS_MAX = 20, CLI_GO_ON = -1 };
 
 /* One row of a verb's options. */
 struct cli_option {
@@ -25,9 +25,11 @@ struct cli_option {
     {                                                                                                                  \
         "json", NULL, "print JSON, one object a line"                                                                  \
     }
+/* Two rows: whoever has a row behind them leaves room for the second. */
 #define CLI_SERVER                                                                                                     \
+    {"server", "URL", "where andon listens (default: $TAI_SERVER, or http://127.0.0.1:8081)"},                         \
     {                                                                                                                  \
-        "server", "URL", "where andon listens (default: $TAI_SERVER, or http://127.0.0.1:8081)"                        \
+        "token-file", "FILE", "holds the token, where andon asks for one (default: $TAI_TOKEN is it)"                  \
     }
 #define CLI_LIMIT                                                                                                      \
     {                                                                                                                  \
@@ -62,9 +64,11 @@ int cli_row(const struct cli *cli, const char *name);
 /* The option's value, or the environment variable's unless that is empty, or otherwise. */
 const char *cli_value(const struct cli *cli, int option, const char *variable, const char *otherwise);
 int64_t cli_number(const struct cli *cli, int option, int64_t otherwise);
+/* Whether a token is to be sent to andon (CLI_SERVER). */
+bool cli_has_token(const struct cli *cli);
 
-/* The environment without the variables of the command line itself (TAI_SERVER, TAI_INGRESS, TAI_OPERATOR): what the
- * configuration is read under. The array is the caller's to free. */
+/* The environment without the variables of the command line itself (TAI_SERVER, TAI_INGRESS, TAI_OPERATOR, TAI_TOKEN):
+ * what the configuration is read under. The array is the caller's to free. */
 char **cli_config_environ(void);
 
 /* "tai signal send: …" on standard error; returns code. */

@@ -129,6 +129,12 @@ void client_free(struct client *client)
     free(client);
 }
 
+void client_authorize(struct client *client, const char *token)
+{
+    curl_easy_setopt(client->curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+    curl_easy_setopt(client->curl, CURLOPT_XOAUTH2_BEARER, token);
+}
+
 const char *client_url(const struct client *client)
 {
     return client->url;

@@ -23,6 +23,8 @@ void response_done(struct response *response);
  * start: how the server is started, said when nothing answers. */
 must_check int client_new(const char *url, const char *start, struct client **ret, struct error *err);
 void client_free(struct client *client);
+/* Sends the token with every request from now on. */
+void client_authorize(struct client *client, const char *token);
 const char *client_url(const struct client *client); /* without a slash at its end */
 
 /* 0 when an answer came, whatever its status. path begins with a slash. Otherwise -errno with the URL and what to do:

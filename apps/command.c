@@ -18,7 +18,7 @@ static void pause_ms(int64_t ms)
 
 const char *command_operator(const struct cli *cli, int option)
 {
-    const char *login = getenv("USER");
+    const char *login = cli_has_token(cli) ? NULL : getenv("USER"); /* with a token it is the token's name */
     const char *name = cli_value(cli, option, "TAI_OPERATOR", login);
     return name && *name ? name : NULL;
 }
@@ -72,12 +72,15 @@ int command_give(struct session *session, const char *path, struct span members,
     do
         rc = client_post(session->client, path, headers, buf_span(&body), &session->response, &err);
     while (put_off(&session->response, rc, tries++));
+    bool denied = rc == 0 && session_denied(session);
     if (rc == 0 && session->response.status != 202) {
         response_problem(&session->response, &why);
         refuse(ret, buf_span(&why));
     }
     buf_done(&body);
     buf_done(&why);
+    if (denied)
+        return cli_fail(session->cli, EXIT_DENIED, "%s: %s", client_url(session->client), ret->reason);
     return rc ? cli_fail(session->cli, rc == -EPROTO ? EXIT_FAILED : EXIT_UNREACHABLE, "%s", err.text) : 0;
 }
 

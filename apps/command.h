@@ -17,7 +17,7 @@ struct given_command {
 /* Who gives commands: --operator, $TAI_OPERATOR or the login name; NULL: nobody is named. */
 #define CLI_OPERATOR                                                                                                   \
     {                                                                                                                  \
-        "operator", "NAME", "who does this, for the receipt (default: $TAI_OPERATOR, or $USER)"                        \
+        "operator", "NAME", "who does this, for the receipt (default: $TAI_OPERATOR, or $USER; a token has a name)"    \
     }
 const char *command_operator(const struct cli *cli, int option);
 

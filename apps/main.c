@@ -32,13 +32,14 @@ static const struct verb {
     {"receipt export", verb_receipt_export, "a ledger, or a tenant's part of it, as a file that verifies offline"},
     {"receipt verify", verb_receipt_verify, "verify an export with nothing but the public key"},
     {"backup", verb_backup, "copy everything while `tai run` goes on, into a directory that can be started"},
+    {"key new", verb_key_new, "a new secret of a publisher, token of andon, or key of the ledger"},
     {"config check", verb_config_check, "all problems of a configuration"},
     {"config show", verb_config_show, "the values in effect and where each comes from"},
     {"config reference", verb_config_reference, "every option, as Markdown"},
     {"version", verb_version, "version of this program"},
 };
 
-static const char *const groups[] = {"signal", "governor", "deadletter", "receipt", "config"};
+static const char *const groups[] = {"signal", "governor", "deadletter", "receipt", "key", "config"};
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]), GROUPS = sizeof(groups) / sizeof(groups[0]) };
 
@@ -58,7 +59,8 @@ static void print_help(FILE *out)
         "\n`tai VERB --help` explains one of them. To begin: `tai run`, and in another terminal `tai status`.\n"
         "\n"
         "Exit codes: 0 done; 1 failed or refused; 2 wrong command line or configuration; 3 no answer from the server;\n"
-        "4 not found; 5 verification failed; 6 the data directory or the address is in use.\n",
+        "4 not found; 5 verification failed; 6 the data directory or the address is in use; 7 no token, or not "
+        "allowed.\n",
         out);
 }
 

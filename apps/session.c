@@ -5,9 +5,49 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-enum { PAGE_MAX = 1000, PATH_BYTES = 8192, TEXT_MAX = 4096, BUSY_TRIES = 6, BUSY_PAUSE_MS = 500 };
+enum { PAGE_MAX = 1000, PATH_BYTES = 8192, TEXT_MAX = 4096, BUSY_TRIES = 6, BUSY_PAUSE_MS = 500, TOKEN_MAX = 512 };
+
+/* What the file holds, less the white space at its end, in ret. */
+static int read_token(const struct cli *cli, const char *path, char ret[TOKEN_MAX])
+{
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(ret, 1, TOKEN_MAX - 1, file) : 0;
+    bool failed = !file || ferror(file);
+    int code = errno;
+    if (file)
+        fclose(file);
+    if (failed)
+        return cli_wrong(cli, "--token-file %s: %s", path, error_text(code));
+    while (len && (ret[len - 1] == '\n' || ret[len - 1] == '\r' || ret[len - 1] == ' '))
+        len--;
+    ret[len] = '\0';
+    return CLI_GO_ON;
+}
+
+int session_authorize(const struct cli *cli, struct client *client)
+{
+    static const char characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
+    int row = cli_row(cli, "token-file");
+    const char *path = row >= 0 ? cli->values[row] : NULL, *variable = getenv("TAI_TOKEN");
+    char token[TOKEN_MAX] = "";
+    int code = CLI_GO_ON;
+    if (!cli_has_token(cli))
+        return CLI_GO_ON;
+    if (path)
+        code = read_token(cli, path, token);
+    else
+        snprintf(token, sizeof(token), "%s", variable);
+    if (code == CLI_GO_ON && (!*token || token[strspn(token, characters)]))
+        code = cli_wrong(cli, "%s holds no token: it is one word, as `tai key new token` prints it",
+                         path ? path : "TAI_TOKEN");
+    if (code == CLI_GO_ON)
+        client_authorize(client, token);
+    explicit_bzero(token, sizeof(token));
+    return code;
+}
 
 static int open_andon(struct session *session, const struct cli *cli)
 {
@@ -18,15 +58,19 @@ static int open_andon(struct session *session, const struct cli *cli)
     json_init(&session->doc);
     if (client_new(server, "Start it with `tai run`, or say where it is with --server URL or TAI_SERVER.",
                    &session->client, &err) == 0)
-        return CLI_GO_ON;
-    session_done(session);
+        return session_authorize(cli, session->client);
     return cli_wrong(cli, "%s", err.text);
 }
 
 int session_begin(struct session *session, struct cli *cli, const struct cli_verb *verb, int argc, char **argv)
 {
     int code = cli_parse(cli, verb, argc, argv);
-    return code == CLI_GO_ON ? open_andon(session, cli) : code;
+    if (code != CLI_GO_ON)
+        return code;
+    code = open_andon(session, cli);
+    if (code != CLI_GO_ON)
+        session_done(session);
+    return code;
 }
 
 void session_done(struct session *session)
@@ -37,13 +81,20 @@ void session_done(struct session *session)
     *session = (struct session){0};
 }
 
+bool session_denied(const struct session *session)
+{
+    return session->response.status == 401 || session->response.status == 403;
+}
+
 static int refused(struct session *session, const char *what)
 {
     struct buf text;
     int code = EXIT_FAILED;
     buf_init(&text, TEXT_MAX);
     response_problem(&session->response, &text);
-    if (session->response.status != 404)
+    if (session_denied(session))
+        code = cli_fail(session->cli, EXIT_DENIED, "%s: %s", client_url(session->client), buf_cstr(&text));
+    else if (session->response.status != 404)
         cli_note(session->cli, "%s: %s", client_url(session->client), buf_cstr(&text));
     else if (what)
         code = cli_fail(session->cli, EXIT_NOT_FOUND, "there is no %s: %s", what, buf_cstr(&text));

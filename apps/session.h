@@ -19,6 +19,8 @@ struct session {
 must_check int session_begin(struct session *session, struct cli *cli, const struct cli_verb *verb, int argc,
                              char **argv);
 void session_done(struct session *session);
+/* Gives the client the token of --token-file or TAI_TOKEN, if there is one: CLI_GO_ON, or an exit code. */
+must_check int session_authorize(const struct cli *cli, struct client *client);
 
 /* Below: 0, or an exit code; everything that is no success was said on standard error. */
 
@@ -27,6 +29,8 @@ void session_done(struct session *session);
 must_check int session_get(struct session *session, const char *path, const char *what);
 /* The same, and it must be a JSON object: session->doc. */
 must_check int session_get_json(struct session *session, const char *path, const char *what);
+/* Whether the last answer says that a token is missing, wrong or not enough. */
+bool session_denied(const struct session *session);
 /* An answer that is not what this program knows. */
 int session_strange(struct session *session, const char *what);
 

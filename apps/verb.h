@@ -11,6 +11,7 @@ enum exit_code {
     EXIT_NOT_FOUND = 4,
     EXIT_BAD_PROOF = 5, /* verification found a bad receipt, chain, root or signature */
     EXIT_BUSY = 6,      /* another process holds the data directory, or the address */
+    EXIT_DENIED = 7,    /* the server asks for a token, or refuses the one it got (401, 403) */
 };
 
 /* argv[0] is the verb's own name ("signal send"), argv[argc] NULL. Returns an exit code. */
@@ -20,6 +21,6 @@ verb_main verb_governor_halt, verb_governor_resume, verb_governor_activate, verb
     verb_deadletter_list, verb_deadletter_show, verb_deadletter_requeue, verb_deadletter_discard;
 verb_main verb_run, verb_status, verb_signal_send, verb_signal_show, verb_governor_list, verb_governor_show,
     verb_receipt_list, verb_receipt_show, verb_receipt_export, verb_receipt_verify, verb_config_check, verb_config_show,
-    verb_config_reference, verb_version, verb_backup;
+    verb_config_reference, verb_version, verb_backup, verb_key_new;
 
 #endif

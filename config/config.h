@@ -206,6 +206,9 @@ must_check int config_parse(struct span text, const char *name, const struct con
 /* NULL-safe; secrets are overwritten. */
 void config_free(struct config *config);
 
+/* Whether text is a value of an item's option, such as ("tokens", "role"). -EINVAL with what to write. */
+must_check int config_check_item(const char *section, const char *key, struct span text, struct error *err);
+
 /* Appends the names of the options and lists whose values differ, comma-separated: of those that are taken over on
  * SIGHUP, or of the others. */
 void config_diff(const struct config *before, const struct config *after, bool reloadable, struct buf *out);

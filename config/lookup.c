@@ -2,6 +2,8 @@
  */
 #include "config/options.h"
 
+#include <errno.h>
+
 static struct span section_of(const struct option *option)
 {
     return (struct span){option->name, strcspn(option->name, ".")};
@@ -87,4 +89,21 @@ struct origin item_origin(const struct config *config, enum config_list list, si
     if (line == 0)
         return (struct origin){ORIGIN_DEFAULT, 0, NULL};
     return (struct origin){ORIGIN_FILE, line, config->detail->lists[list].file};
+}
+
+int config_check_item(const char *section, const char *key, struct span text, struct error *err)
+{
+    union {
+        struct key_item key;
+        struct token_item token;
+        struct policy_item policy;
+        struct action_config action;
+    } item = {0};
+    struct section found;
+    struct arena arena = {0};
+    if (!section_find(span_of(section), &found) || !found.list || !section_option(&found, span_of(key)))
+        return error_set(err, -EINVAL, "there is no %s.%s", section, key);
+    int code = option_parse(section_option(&found, span_of(key)), text, &item, &arena, err);
+    arena_done(&arena);
+    return code;
 }

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SERVER, JSON };
+enum { SERVER, TOKEN_FILE, JSON };
 
 static const struct cli_option options[] = {[SERVER] = CLI_SERVER, [JSON] = CLI_JSON, {0}};
 
@@ -54,7 +54,7 @@ static int post(struct job *job)
     if (session->response.status == 202)
         return 0;
     response_problem(&session->response, &job->scratch);
-    return cli_fail(job->cli, EXIT_FAILED, "%s", buf_cstr(&job->scratch));
+    return cli_fail(job->cli, session_denied(session) ? EXIT_DENIED : EXIT_FAILED, "%s", buf_cstr(&job->scratch));
 }
 
 /* Until the backup has ended: 0, or an exit code. */

@@ -9,7 +9,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ALL = DEADLETTER_FILTERS, DRY_RUN, YES, BECAUSE, RATE, NO_WAIT, OPERATOR, JSON, SERVER, EDIT, EDITOR };
+enum {
+    ALL = DEADLETTER_FILTERS,
+    DRY_RUN,
+    YES,
+    BECAUSE,
+    RATE,
+    NO_WAIT,
+    OPERATOR,
+    JSON,
+    SERVER,
+    TOKEN_FILE,
+    EDIT,
+    EDITOR
+};
 
 #define COMMON                                                                                                         \
     CLI_DEADLETTER_FILTERS,                                                                                            \

@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { BECAUSE, NO_WAIT, OPERATOR, JSON, SERVER, LIMIT, PERIOD, SKU };
+enum { BECAUSE, NO_WAIT, OPERATOR, JSON, SERVER, TOKEN_FILE, LIMIT, PERIOD, SKU };
 
 #define COMMON                                                                                                         \
     [BECAUSE] = {"because", "TEXT", "why, for the receipt"},                                                           \

@@ -64,6 +64,11 @@ static int ask(struct status *s, struct listener *listener, bool is_andon)
     struct client *client;
     if (client_new(listener->url, "Start it with `tai run`.", &client, &listener->err))
         return cli_wrong(s->cli, "%s", listener->err.text);
+    int code = is_andon ? session_authorize(s->cli, client) : CLI_GO_ON;
+    if (code != CLI_GO_ON) {
+        client_free(client);
+        return code;
+    }
     listener->answered = get_object(client, "/health", &listener->health, &listener->doc, &listener->err);
     if (listener->answered && is_andon) {
         struct error err;
@@ -287,6 +292,10 @@ static int judge(struct status *s)
     }
     if (s->has_sums)
         return code;
+    if (s->sums.status == 401 || s->sums.status == 403) {
+        response_problem(&s->sums, &s->scratch);
+        return cli_fail(s->cli, EXIT_DENIED, "%s: %s", s->listeners[1].url, buf_cstr(&s->scratch));
+    }
     return cli_fail(s->cli, EXIT_FAILED, "%s has no status to tell, is it andon? See --server", s->listeners[1].url);
 }
 
