@@ -2,6 +2,7 @@
 #include "andon/andon.h"
 
 #include "andon/api.h"
+#include "andon/ledger_keys.h"
 #include "andon/tail.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 
 struct andon {
     struct andon_options options;
-    struct note_key *key;
+    struct ledger_keys *keys;
     struct store *store;
     struct event *store_event;
     struct andon_metrics metrics;
@@ -43,7 +44,7 @@ static int start(struct andon *andon, struct error *err)
     const struct andon_options *options = &andon->options;
     const struct ledger_config *ledger = &options->config->ledger;
     uint32_t shards = (uint32_t)ledger->shards;
-    int r = signer_key_open(ledger->key_file, ledger->origin, options->state_dir, shards, &andon->key, err);
+    int r = ledger_keys_open(ledger, options->state_dir, &andon->keys, err);
     if (!r)
         r = open_store(andon, err);
     if (r)
@@ -55,7 +56,8 @@ static int start(struct andon *andon, struct error *err)
                                       .shards = shards,
                                       .state_dir = options->state_dir,
                                       .origin = ledger->origin,
-                                      .key = andon->key,
+                                      .key = andon->keys->current,
+                                      .previous_key = andon->keys->previous,
                                       .clock = options->clock,
                                       .log = options->log,
                                       .metrics = &andon->metrics};
@@ -66,7 +68,7 @@ static int start(struct andon *andon, struct error *err)
                                     .config = options->config,
                                     .store = andon->store,
                                     .tail = andon->tail,
-                                    .key = andon->key,
+                                    .keys = andon->keys,
                                     .metrics = &andon->metrics,
                                     .accepted = options->accepted,
                                     .accepted_ctx = options->accepted_ctx,
@@ -133,6 +135,6 @@ void andon_free(struct andon *andon)
     api_free(andon->api);
     tail_free(andon->tail);
     andon_metrics_done(&andon->metrics);
-    note_key_free(andon->key);
+    ledger_keys_free(andon->keys);
     free(andon);
 }

@@ -37,6 +37,7 @@ void api_call_free(struct api_call *call)
     arena_done(&call->request.arena);
     arena_done(&call->look.req.arena);
     api_triage_free(call->triage);
+    api_proof_free(call->proof);
     buf_done(&call->out);
     free(call);
 }
@@ -79,12 +80,16 @@ void api_index(void *ctx, struct http_request *req)
     http_reply(req, 200, "application/json",
                SPAN("{\"name\":\"andon\",\"version\":\"" TAI_VERSION "\",\"links\":{"
                     "\"signal\":\"/v1/signals/{id}?tenant_id={tenant_id}\",\"receipts\":\"/v1/receipts\","
-                    "\"receipt\":\"/v1/receipts/{id}\",\"governors\":\"/v1/governors\","
+                    "\"receipt\":\"/v1/receipts/{id}\",\"proof\":\"/v1/receipts/{id}/proof\","
+                    "\"tlog_proof\":\"/v1/receipts/{id}/tlog-proof\",\"jws\":\"/v1/receipts/{id}/"
+                    "jws\",\"governors\":\"/v1/governors\","
                     "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
                     "\"deadletter\":\"/v1/deadletters/{id}\",\"commands\":\"/v1/commands\",\"command\":\"/v1/commands/"
                     "{id}\",\"partitions\":\"/v1/partitions\",\"backup\":\"/v1/backup\","
                     "\"status\":\"/v1/status\","
-                    "\"checkpoint\":\"/checkpoint\",\"vkey\":\"/v1/ledger/vkey\",\"jwks\":\"/.well-known/jwks.json\","
+                    "\"checkpoint\":\"/checkpoint\","
+                    "\"consistency\":\"/v1/ledger/consistency?shard={shard}&old={size}\",\"vkey\":\"/v1/ledger/"
+                    "vkey\",\"jwks\":\"/.well-known/jwks.json\","
                     "\"livez\":\"/livez\",\"readyz\":\"/readyz\",\"health\":\"/health\",\"metrics\":\"/metrics\"}}"));
 }
 

@@ -3,6 +3,7 @@
 #define TAI_ANDON_API_H
 
 #include "andon/andon.h"
+#include "andon/ledger_keys.h"
 #include "andon/tail.h"
 #include "config/config.h"
 
@@ -13,7 +14,7 @@ struct api_options {
     const struct andon_config *config;
     struct store *store; /* borrowed; dispatched by the owner */
     const struct tail *tail;
-    const struct note_key *key;
+    const struct ledger_keys *keys;
     struct andon_metrics *metrics;
     bool (*accepted)(void *ctx, struct span tenant_id, struct span entitlement_id, struct span id); /* or NULL */
     void *accepted_ctx;

@@ -53,10 +53,13 @@ struct api {
     struct json_doc doc;    /* of the body being read */
     struct buf scratch;
     int64_t bulk_us; /* monotonic, when the next bulk is taken */
+    int64_t jws_s;   /* monotonic, the second that jws_count counts in */
+    unsigned jws_count;
     bool draining;
 };
 
 struct api_triage; /* api_triage.h */
+struct api_proof;  /* api_proofs.c */
 
 struct api_call {
     struct api_call *next, **link;
@@ -78,6 +81,8 @@ struct api_call {
     uint32_t outcome; /* the next of its outcomes to look at */
     void (*listed)(struct api_call *call);
     struct api_triage *triage; /* owned */
+    struct api_proof *proof;   /* owned */
+    bool as_text;              /* proof: as a tlog-proof */
     struct buf out;
     uint32_t query; /* receipts, governors: what a cursor belongs to */
 };
@@ -103,6 +108,7 @@ bool api_param_text(struct http_request *req, const char *name, bool required, s
 /* "tenant_id", or that of the token. */
 bool api_param_tenant(struct api *api, struct http_request *req, bool required, struct span *ret);
 bool api_param_limit(struct http_request *req, uint32_t *ret);
+bool api_parse_number(struct span text, uint64_t max, uint64_t *ret);
 bool api_param_shard(struct http_request *req, const struct api *api, bool *ret_given, uint32_t *ret);
 /* A path segment of at most max bytes. */
 bool api_path_text(struct http_request *req, const char *name, size_t max, struct span *ret);
@@ -148,6 +154,14 @@ bool api_call_failed(struct api_call *call, const struct store_request *request,
 /* Answers 500: something the store holds is not what was written. */
 void api_call_damaged(struct api_call *call, const char *what);
 
+/* A call for the receipt {id} of the path, with its request filled; NULL: answered 400. */
+struct api_call *api_receipt_call(struct api *api, struct http_request *req, store_done *done);
+/* In its done: the receipt, whole and as it was hashed; NULL: answered, the call has ended. */
+const struct store_receipt *api_receipt_found(struct api_call *call, struct store_request *request, int status);
+/* 503 with the reason why a shard has no checkpoint; the shard must have none. */
+void api_no_checkpoint(struct http_request *req, const struct shard *shard);
+void api_proof_free(struct api_proof *proof);
+
 /* Writes "receipts":[…] with the ids of those of the row's receipts that can be read, then calls listed; row stays. */
 void api_list_receipts(struct api_call *call, const struct signal_row *row, uint32_t partition,
                        void (*listed)(struct api_call *call));
@@ -159,6 +173,7 @@ http_handler api_index, api_livez, api_readyz, api_health, api_metrics, api_sign
     api_receipt_get, api_governor_list, api_governor_get, api_status, api_checkpoint, api_vkey, api_jwks,
     api_deadletter_list, api_deadletter_get, api_deadletter_requeue, api_deadletter_discard, api_deadletter_bulk,
     api_governor_halt, api_governor_resume, api_governor_activate, api_governor_reset_quota, api_command_get,
-    api_backup_get, api_backup_start, api_command_list, api_partition_list;
+    api_backup_get, api_backup_start, api_command_list, api_partition_list, api_receipt_proof, api_receipt_tlog_proof,
+    api_receipt_jws, api_consistency;
 
 #endif

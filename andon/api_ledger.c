@@ -3,6 +3,14 @@
 
 #include "andon/note_key.h"
 
+void api_no_checkpoint(struct http_request *req, const struct shard *shard)
+{
+    http_problem(req, 503, NULL, "no checkpoint of shard %u has been signed by this process yet: %s", shard->number,
+                 shard->state == SHARD_FREE ? "another process holds the shard"
+                 : shard->why.text[0]       ? shard->why.text
+                                            : "its log is still being checked");
+}
+
 void api_checkpoint(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
@@ -14,10 +22,7 @@ void api_checkpoint(void *ctx, struct http_request *req)
     if (shard->note.len)
         http_reply(req, 200, "text/plain; charset=utf-8", buf_span(&shard->note));
     else
-        http_problem(req, 503, NULL, "no checkpoint of shard %u has been signed by this process yet: %s", number,
-                     shard->state == SHARD_FREE ? "another process holds the shard"
-                     : shard->why.text[0]       ? shard->why.text
-                                                : "its log is still being checked");
+        api_no_checkpoint(req, shard);
 }
 
 void api_vkey(void *ctx, struct http_request *req)
@@ -25,36 +30,39 @@ void api_vkey(void *ctx, struct http_request *req)
     struct api *api = ctx;
     struct buf out;
     buf_init(&out, API_BODY_MAX);
-    buf_addf(&out, "%s\n", note_key_vkey(api->options.key));
+    for (size_t i = 0; ledger_keys_at(api->options.keys, i); i++)
+        buf_addf(&out, "%s\n", note_key_vkey(ledger_keys_at(api->options.keys, i)));
     http_reply(req, 200, "text/plain; charset=utf-8", buf_span(&out));
     buf_done(&out);
 }
 
-static void base64url(const uint8_t *data, size_t len, char *ret)
+static void add_jwk(struct buf *out, const struct note_key *key)
 {
-    base64_encode(data, len, ret);
-    for (char *c = ret; *c; c++)
-        *c = *c == '+' ? '-' : *c == '/' ? '_' : *c == '=' ? '\0' : *c;
+    char x[4 * ((ED25519_PUBLIC + 2) / 3) + 1], kid[2 * NOTE_KEY_ID];
+    base64url_encode(key->public_key, ED25519_PUBLIC, x);
+    hex_encode(key->id, NOTE_KEY_ID, kid);
+    buf_add_char(out, '{');
+    json_add_member(out, "alg", SPAN("EdDSA"));
+    json_add_member(out, "crv", SPAN("Ed25519"));
+    json_add_member(out, "kid", (struct span){kid, sizeof(kid)});
+    json_add_member(out, "kty", SPAN("OKP"));
+    json_add_member(out, "use", SPAN("sig"));
+    json_add_member(out, "x", span_of(x));
+    buf_add_char(out, '}');
 }
 
 void api_jwks(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    uint8_t public_key[ED25519_PUBLIC];
-    char x[4 * ((ED25519_PUBLIC + 2) / 3) + 1], kid[2 * NOTE_KEY_ID];
-    note_key_public(api->options.key, public_key);
-    base64url(public_key, sizeof(public_key), x);
-    hex_encode(api->options.key->id, NOTE_KEY_ID, kid);
     struct buf out;
     buf_init(&out, API_BODY_MAX);
-    buf_add_str(&out, "{\"keys\":[{");
-    json_add_member(&out, "alg", SPAN("EdDSA"));
-    json_add_member(&out, "crv", SPAN("Ed25519"));
-    json_add_member(&out, "kid", (struct span){kid, sizeof(kid)});
-    json_add_member(&out, "kty", SPAN("OKP"));
-    json_add_member(&out, "use", SPAN("sig"));
-    json_add_member(&out, "x", span_of(x));
-    buf_add_str(&out, "}]}");
+    buf_add_str(&out, "{\"keys\":[");
+    for (size_t i = 0; ledger_keys_at(api->options.keys, i); i++) {
+        if (i)
+            buf_add_char(&out, ',');
+        add_jwk(&out, ledger_keys_at(api->options.keys, i));
+    }
+    buf_add_str(&out, "]}");
     http_reply(req, 200, "application/jwk-set+json", buf_span(&out));
     buf_done(&out);
 }
@@ -114,7 +122,7 @@ static void add_ledger(struct buf *out, const struct api *api)
     const char *trouble = tail_trouble(api->options.tail);
     if (trouble)
         json_add_member(out, "trouble", span_of(trouble));
-    json_add_member(out, "vkey", span_of(note_key_vkey(api->options.key)));
+    json_add_member(out, "vkey", span_of(note_key_vkey(api->options.keys->current)));
     json_add_key(out, "ledger");
     buf_add_char(out, '[');
     const struct shard *shard;

@@ -89,7 +89,7 @@ bool api_path_text(struct http_request *req, const char *name, size_t max, struc
     return check_text(req, name, max, *ret);
 }
 
-static bool parse_number(struct span text, uint64_t max, uint64_t *ret)
+bool api_parse_number(struct span text, uint64_t max, uint64_t *ret)
 {
     uint64_t value = 0;
     if (text.len == 0 || text.len > 19)
@@ -107,7 +107,7 @@ bool api_param_limit(struct http_request *req, uint32_t *ret)
 {
     struct span text;
     uint64_t value = API_PAGE_DEFAULT;
-    if (http_query(req, "limit", &text) && (!parse_number(text, API_PAGE_MAX, &value) || value == 0)) {
+    if (http_query(req, "limit", &text) && (!api_parse_number(text, API_PAGE_MAX, &value) || value == 0)) {
         http_problem(req, 400, NULL, "\"limit\" must be a number from 1 to %d", API_PAGE_MAX);
         return false;
     }
@@ -120,7 +120,7 @@ bool api_param_shard(struct http_request *req, const struct api *api, bool *ret_
     struct span text;
     uint64_t value = 0, last = (uint64_t)api->options.config->ledger.shards - 1;
     *ret_given = http_query(req, "shard", &text);
-    if (*ret_given && !parse_number(text, last, &value)) {
+    if (*ret_given && !api_parse_number(text, last, &value)) {
         http_problem(req, 400, NULL, "\"shard\" must be a number from 0 to %" PRIu64, last);
         return false;
     }
@@ -139,13 +139,6 @@ uint32_t api_query_hash(char kind, const struct span *parts, size_t count)
     return (uint32_t)hash;
 }
 
-static void swap(char *text, char from, char to)
-{
-    for (; *text; text++)
-        if (*text == from)
-            *text = to;
-}
-
 void api_cursor_write(struct buf *out, uint32_t query, struct span position)
 {
     char plain[CURSOR_MAX], base64[4 * ((CURSOR_MAX + 2) / 3) + 1];
@@ -155,28 +148,14 @@ void api_cursor_write(struct buf *out, uint32_t query, struct span position)
     snprintf(head, sizeof(head), "1%08" PRIx32 ":", query);
     memcpy(plain, head, CURSOR_HEAD);
     memcpy(plain + CURSOR_HEAD, position.ptr, position.len);
-    base64_encode((const uint8_t *)plain, CURSOR_HEAD + position.len, base64);
-    swap(base64, '+', '-');
-    swap(base64, '/', '_');
-    swap(base64, '=', '\0');
-    buf_add_str(out, base64);
+    buf_add(out, base64, base64url_encode((const uint8_t *)plain, CURSOR_HEAD + position.len, base64));
 }
 
 bool api_cursor_parse(struct span text, uint32_t query, struct arena *arena, struct span *ret)
 {
-    char base64[4 * ((CURSOR_MAX + 2) / 3) + 1], head[CURSOR_HEAD + 1];
-    if (text.len == 0 || text.len + 3 >= sizeof(base64) || text.len % 4 == 1 || memchr(text.ptr, '+', text.len) ||
-        memchr(text.ptr, '/', text.len) || memchr(text.ptr, '=', text.len))
-        return false;
-    memcpy(base64, text.ptr, text.len);
-    size_t len = text.len;
-    while (len % 4)
-        base64[len++] = '=';
-    base64[len] = '\0';
-    swap(base64, '-', '+');
-    swap(base64, '_', '/');
+    char head[CURSOR_HEAD + 1];
     uint8_t *plain = arena_alloc(arena, CURSOR_MAX);
-    long n = base64_decode((struct span){base64, len}, plain, CURSOR_MAX);
+    long n = base64url_decode(text, plain, CURSOR_MAX);
     snprintf(head, sizeof(head), "1%08" PRIx32 ":", query);
     if (n <= CURSOR_HEAD || memcmp(plain, head, CURSOR_HEAD) != 0)
         return false;

@@ -116,18 +116,24 @@ void api_receipt_list(void *ctx, struct http_request *req)
     store_receipts(api->options.store, page);
 }
 
+const struct store_receipt *api_receipt_found(struct api_call *call, struct store_request *request, int status)
+{
+    if (api_call_failed(call, request, status))
+        return NULL;
+    const struct store_receipt *found = &call->receipt;
+    if (!found->found) {
+        http_problem(call->req, 404, NULL, "no receipt with this id is in the ledger");
+        api_call_free(call);
+        return NULL;
+    }
+    return altered(call, &found->receipt) ? NULL : found;
+}
+
 static void on_receipt(struct store_request *request, int status)
 {
     struct api_call *call = request->ctx;
-    if (api_call_failed(call, request, status))
-        return;
-    const struct store_receipt *found = &call->receipt;
-    if (!found->found || !api_sees(call, found->receipt.chain)) {
-        http_problem(call->req, 404, NULL, "no receipt with this id is in the ledger");
-        api_call_free(call);
-        return;
-    }
-    if (altered(call, &found->receipt))
+    const struct store_receipt *found = api_receipt_found(call, request, status);
+    if (!found)
         return;
     char hex[SHA256_HEX], index[21], shard[11];
     hex_encode(found->receipt.hash, SHA256_SIZE, hex);
@@ -140,9 +146,8 @@ static void on_receipt(struct store_request *request, int status)
     api_call_free(call);
 }
 
-void api_receipt_get(void *ctx, struct http_request *req)
+struct api_call *api_receipt_call(struct api *api, struct http_request *req, store_done *done)
 {
-    struct api *api = ctx;
     struct span id = http_param(req, "id");
     bool uuid = id.len == UUID_TEXT;
     for (size_t i = 0; uuid && i < UUID_TEXT; i++) {
@@ -152,10 +157,18 @@ void api_receipt_get(void *ctx, struct http_request *req)
     }
     if (!uuid) {
         http_problem(req, 400, NULL, "a receipt id is a UUID in lower case, 36 characters");
-        return;
+        return NULL;
     }
-    struct api_call *call = api_call_new(api, req, on_receipt);
+    struct api_call *call = api_call_new(api, req, done);
     memcpy(call->receipt.receipt_id, id.ptr, UUID_TEXT);
     call->receipt.receipt_id[UUID_TEXT] = '\0';
-    store_receipt(api->options.store, &call->receipt);
+    return call;
+}
+
+void api_receipt_get(void *ctx, struct http_request *req)
+{
+    struct api *api = ctx;
+    struct api_call *call = api_receipt_call(api, req, on_receipt);
+    if (call)
+        store_receipt(api->options.store, &call->receipt);
 }

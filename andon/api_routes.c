@@ -14,6 +14,9 @@ const struct api_route api_routes[] = {
      NAMES("shard", "tenant_id", "entitlement_id", "signal_id", "type", "since", "before", "order", "limit", "after"),
      NULL, API_READERS, API_SCOPE_FILTER},
     {"GET", "/v1/receipts/{id}", api_receipt_get, NAMES(), NULL, API_READERS, API_SCOPE_FOUND},
+    {"GET", "/v1/receipts/{id}/proof", api_receipt_proof, NAMES("size"), NULL, API_READERS, API_SCOPE_FOUND},
+    {"GET", "/v1/receipts/{id}/tlog-proof", api_receipt_tlog_proof, NAMES(), NULL, API_READERS, API_SCOPE_FOUND},
+    {"GET", "/v1/receipts/{id}/jws", api_receipt_jws, NAMES(), NULL, API_READERS, API_SCOPE_FOUND},
 
     {"GET", "/v1/governors", api_governor_list, NAMES("tenant_id", "state", "order", "limit", "after"), NULL,
      API_VIEWER | API_OPERATOR, API_SCOPE_FILTER},
@@ -52,6 +55,7 @@ const struct api_route api_routes[] = {
     {"GET", "/v1/status", api_status, NAMES(), NULL, API_VIEWER | API_OPERATOR, API_SCOPE_ALL},
 
     {"GET", "/checkpoint", api_checkpoint, NAMES("shard"), NULL, API_READERS, API_SCOPE_NONE},
+    {"GET", "/v1/ledger/consistency", api_consistency, NAMES("shard", "old", "new"), NULL, API_READERS, API_SCOPE_NONE},
     {"GET", "/v1/ledger/vkey", api_vkey, NAMES(), NULL, API_ANYBODY, API_SCOPE_NONE},
     {"GET", "/.well-known/jwks.json", api_jwks, NAMES(), NULL, API_ANYBODY, API_SCOPE_NONE},
 

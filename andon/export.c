@@ -9,6 +9,7 @@
 #include "andon/export_chains.h"
 #include "andon/merkle.h"
 #include "andon/receipt.h"
+#include "common/lines.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -94,46 +95,24 @@ static int bad_line(const struct verifier *v, struct error *err, const char *wha
     return error_set(err, -EBADMSG, "line %" PRIu64 ": %s", v->reader.number, what);
 }
 
-/* What follows `prefix` on the line. */
-static bool behind(struct span line, const char *prefix, struct span *ret)
-{
-    size_t len = strlen(prefix);
-    if (line.len < len || memcmp(line.ptr, prefix, len) != 0)
-        return false;
-    *ret = (struct span){line.ptr + len, line.len - len};
-    return true;
-}
-
-static bool parse_shard(struct span text, uint32_t *ret)
-{
-    uint64_t value = 0;
-    if (text.len == 0 || text.len > 10 || (text.len > 1 && text.ptr[0] == '0'))
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] < '0' || text.ptr[i] > '9')
-            return false;
-        value = value * 10 + (uint64_t)(text.ptr[i] - '0');
-    }
-    *ret = (uint32_t)value;
-    return value <= UINT32_MAX;
-}
-
 static int read_head(struct verifier *v, struct error *err)
 {
     struct span line = {0}, rest = {0};
+    uint64_t shard = 0;
     int r = read_line(&v->reader, &line, err);
     if (r == 1 && !span_is(line, "tai-export/1"))
         return bad_line(v, err, "the file does not begin with \"tai-export/1\"");
     if (r == 1)
         r = read_line(&v->reader, &line, err);
-    if (r == 1 && (!behind(line, "vkey ", &rest) || !span_eq(rest, v->vkey)))
+    if (r == 1 && (!line_behind(line, "vkey ", &rest) || !span_eq(rest, v->vkey)))
         return bad_line(v, err, "the export names another key than the one to verify with");
     if (r == 1)
         r = read_line(&v->reader, &line, err);
-    if (r == 1 && (!behind(line, "shard ", &rest) || !parse_shard(rest, &v->shard)))
+    if (r == 1 && (!line_behind(line, "shard ", &rest) || !decimal_parse(rest, UINT32_MAX, &shard)))
         return bad_line(v, err, "\"shard\" and a number must stand here");
     if (r == 0)
         return error_set(err, -EBADMSG, "the export ends within its head");
+    v->shard = (uint32_t)shard;
     return r < 0 ? r : 0;
 }
 
@@ -253,13 +232,13 @@ static int take_line(struct verifier *v, struct span line, struct error *err)
 {
     struct span rest;
     bool leaf = v->note.len == 0;
-    if (behind(line, "r ", &rest) && leaf) {
+    if (line_behind(line, "r ", &rest) && leaf) {
         take_receipt(v, rest);
         return 0;
     }
-    if (behind(line, "h ", &rest) && leaf)
+    if (line_behind(line, "h ", &rest) && leaf)
         return take_hash(v, rest, err);
-    if (behind(line, "c ", &rest)) {
+    if (line_behind(line, "c ", &rest)) {
         buf_add_span(&v->note, rest);
         buf_add_char(&v->note, '\n');
         return v->note.failed ? bad_line(v, err, "the checkpoint is too long") : 0;

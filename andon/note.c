@@ -5,6 +5,7 @@
  * Pure apart from OpenSSL; any thread. */
 #include "andon/note_key.h"
 
+#include "common/lines.h"
 #include "common/utf8.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@ enum {
     ROOT_BASE64 = 44,
 };
 
-static int sign_text(const struct note_key *key, struct span text, uint8_t ret[ED25519_SIGNATURE])
+int note_sign(const struct note_key *key, struct span text, uint8_t ret[ED25519_SIGNATURE])
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t len = ED25519_SIGNATURE;
@@ -29,7 +30,7 @@ static int sign_text(const struct note_key *key, struct span text, uint8_t ret[E
     return ok ? 0 : -EIO;
 }
 
-static bool signature_valid(const struct note_key *key, struct span text, const uint8_t signature[ED25519_SIGNATURE])
+bool note_signature_valid(const struct note_key *key, struct span text, const uint8_t signature[ED25519_SIGNATURE])
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool ok = ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
@@ -49,11 +50,28 @@ static bool line_valid(struct span line)
     return true;
 }
 
+/* text may stand in out. */
+static int add_signature(struct buf *out, struct span text, const struct note_key *key, struct error *err)
+{
+    char base64[4 * ((NOTE_KEY_ID + ED25519_SIGNATURE + 2) / 3) + 1];
+    uint8_t raw[NOTE_KEY_ID + ED25519_SIGNATURE];
+    memcpy(raw, key->id, NOTE_KEY_ID);
+    if (!key->can_sign || note_sign(key, text, raw + NOTE_KEY_ID))
+        return error_set(err, -EIO, "cannot sign the checkpoint");
+    size_t len = base64_encode(raw, sizeof(raw), base64);
+    buf_add(out, signature_prefix, PREFIX_LEN);
+    buf_add_str(out, key->name);
+    buf_add_char(out, ' ');
+    buf_add(out, base64, len);
+    buf_add_char(out, '\n');
+    return out->failed ? error_set(err, -ENOBUFS, "the checkpoint does not fit") : 0;
+}
+
 int checkpoint_sign(const struct checkpoint *checkpoint, const struct note_key *key, struct buf *out, struct error *err)
 {
     if (!key->can_sign || !line_valid(span_of(checkpoint->origin)))
         return error_set(err, -EINVAL, "a checkpoint needs a private key and an origin of one line");
-    char base64[ROOT_BASE64 + 1], signature[4 * ((NOTE_KEY_ID + ED25519_SIGNATURE + 2) / 3) + 1];
+    char base64[ROOT_BASE64 + 1];
     base64_encode(checkpoint->root, SHA256_SIZE, base64);
     size_t start = out->len;
     buf_add_str(out, checkpoint->origin);
@@ -62,43 +80,10 @@ int checkpoint_sign(const struct checkpoint *checkpoint, const struct note_key *
     buf_add_char(out, '\n');
     buf_add_str(out, base64);
     buf_add_char(out, '\n');
-    uint8_t raw[NOTE_KEY_ID + ED25519_SIGNATURE];
-    memcpy(raw, key->id, NOTE_KEY_ID);
-    if (out->failed || sign_text(key, (struct span){out->data + start, out->len - start}, raw + NOTE_KEY_ID))
-        return error_set(err, -EIO, "cannot sign the checkpoint");
-    size_t len = base64_encode(raw, sizeof(raw), signature);
+    size_t end = out->len;
     buf_add_char(out, '\n');
-    buf_add(out, signature_prefix, PREFIX_LEN);
-    buf_add_str(out, key->name);
-    buf_add_char(out, ' ');
-    buf_add(out, signature, len);
-    buf_add_char(out, '\n');
-    return out->failed ? error_set(err, -ENOBUFS, "the checkpoint does not fit") : 0;
-}
-
-/* Cuts the next line (without its line feed) off *rest. */
-static bool take_line(struct span *rest, struct span *ret)
-{
-    const char *end = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
-    if (!end)
-        return false;
-    *ret = (struct span){rest->ptr, (size_t)(end - rest->ptr)};
-    rest->ptr = end + 1;
-    rest->len -= ret->len + 1;
-    return true;
-}
-
-static bool parse_size(struct span text, uint64_t *ret)
-{
-    if (text.len == 0 || (text.len > 1 && text.ptr[0] == '0'))
-        return false;
-    uint64_t value = 0;
-    for (size_t i = 0; i < text.len; i++)
-        if (text.ptr[i] < '0' || text.ptr[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, (uint64_t)(text.ptr[i] - '0'), &value))
-            return false;
-    *ret = value;
-    return true;
+    return out->failed ? error_set(err, -ENOBUFS, "the checkpoint does not fit")
+                       : add_signature(out, (struct span){out->data + start, end - start}, key, err);
 }
 
 static int bad(struct error *err, const char *what)
@@ -110,15 +95,15 @@ static int parse_text(struct span text, struct checkpoint *ret, struct error *er
 {
     struct checkpoint checkpoint = {0};
     struct span line;
-    if (!take_line(&text, &line) || !line_valid(line) || line.len >= sizeof(checkpoint.origin))
+    if (!line_take(&text, &line) || !line_valid(line) || line.len >= sizeof(checkpoint.origin))
         return bad(err, "the first line must be its origin");
     memcpy(checkpoint.origin, line.ptr, line.len);
-    if (!take_line(&text, &line) || !parse_size(line, &checkpoint.size))
+    if (!line_take(&text, &line) || !decimal_parse(line, UINT64_MAX, &checkpoint.size))
         return bad(err, "the second line must be its size, a decimal number");
-    if (!take_line(&text, &line) || base64_decode(line, checkpoint.root, SHA256_SIZE) != SHA256_SIZE)
+    if (!line_take(&text, &line) || base64_decode(line, checkpoint.root, SHA256_SIZE) != SHA256_SIZE)
         return bad(err, "the third line must be its root, 32 bytes in base64");
     while (text.len)
-        if (!take_line(&text, &line) || !line_valid(line))
+        if (!line_take(&text, &line) || !line_valid(line))
             return bad(err, "an extension line is empty or holds control characters");
     *ret = checkpoint;
     return 0;
@@ -134,6 +119,20 @@ static bool split_note(struct span note, struct span *ret_text, struct span *ret
             return true;
         }
     return false;
+}
+
+int note_cosign(struct buf *note, const struct note_key *key, struct error *err)
+{
+    struct span text, signatures;
+    if (!split_note(buf_span(note), &text, &signatures))
+        return bad(err, "it is no signed note");
+    return add_signature(note, text, key, err);
+}
+
+int checkpoint_parse(struct span note, struct checkpoint *ret, struct error *err)
+{
+    struct span text, signatures;
+    return split_note(note, &text, &signatures) ? parse_text(text, ret, err) : bad(err, "it is no signed note");
 }
 
 enum verdict { OTHER_KEY, VERIFIED, FORGED, MALFORMED };
@@ -156,7 +155,7 @@ static enum verdict check_signature(struct span line, struct span text, const st
         return OTHER_KEY;
     if (len != NOTE_KEY_ID + ED25519_SIGNATURE)
         return FORGED;
-    return signature_valid(key, text, raw + NOTE_KEY_ID) ? VERIFIED : FORGED;
+    return note_signature_valid(key, text, raw + NOTE_KEY_ID) ? VERIFIED : FORGED;
 }
 
 static int check_signatures(struct span lines, struct span text, const struct note_key *key, struct error *err)
@@ -166,7 +165,7 @@ static int check_signatures(struct span lines, struct span text, const struct no
     for (unsigned n = 0; lines.len; n++) {
         if (n == SIGNATURES_MAX)
             return bad(err, "it carries more than 100 signatures");
-        if (!take_line(&lines, &line))
+        if (!line_take(&lines, &line))
             return bad(err, "its last line is cut off");
         enum verdict verdict = check_signature(line, text, key);
         if (verdict == MALFORMED)

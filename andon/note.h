@@ -25,6 +25,10 @@ struct checkpoint {
 /* The signed note over the checkpoint appended to out. */
 must_check int checkpoint_sign(const struct checkpoint *checkpoint, const struct note_key *key, struct buf *out,
                                struct error *err);
+/* Adds the signature of another key to the signed note that is all of note. */
+must_check int note_cosign(struct buf *note, const struct note_key *key, struct error *err);
+/* Parses a signed note without verifying it: for one's own. */
+must_check int checkpoint_parse(struct span note, struct checkpoint *ret, struct error *err);
 /* Parses a signed note and verifies it under key; -EBADMSG with what is wrong. Lines behind the root (extensions) are
  * allowed and covered by the signature; signatures of other keys are passed over. */
 must_check int checkpoint_verify(struct span note, const struct note_key *key, struct checkpoint *ret,

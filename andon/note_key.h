@@ -21,4 +21,8 @@ struct note_key {
  */
 bool note_name_valid(struct span name);
 
+/* Ed25519 over text. 0 or -EIO. */
+must_check int note_sign(const struct note_key *key, struct span text, uint8_t ret[ED25519_SIGNATURE]);
+bool note_signature_valid(const struct note_key *key, struct span text, const uint8_t signature[ED25519_SIGNATURE]);
+
 #endif

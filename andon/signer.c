@@ -17,7 +17,7 @@ struct signer {
     bool is_new;
     /* the signing half */
     struct hasher *hasher;
-    const struct note_key *key;
+    const struct note_key *key, *previous;
     struct signer_memory memory;
     struct merkle last;
     bool stored; /* last is on disk */
@@ -38,17 +38,21 @@ int signer_origin(const char *origin, uint32_t shard, char ret[128])
     return r;
 }
 
-/* <state_dir>/<origin>.checkpoint-<shard>, with every byte a file name should not carry as an underscore. */
+void signer_file(struct buf *out, const char *state_dir, const char *origin)
+{
+    buf_addf(out, "%s/", state_dir);
+    for (const char *c = origin; *c; c++) {
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '-' ||
+                     *c == '_' || (*c == '.' && c != origin);
+        buf_add_char(out, plain ? *c : '_');
+    }
+}
+
 static char *memory_path(const char *state_dir, const char *origin, uint32_t shard)
 {
     struct buf out;
     buf_init(&out, PATH_BYTES);
-    buf_addf(&out, "%s/", state_dir);
-    for (const char *c = origin; *c; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '-' ||
-                     *c == '_' || (*c == '.' && c != origin);
-        buf_add_char(&out, plain ? *c : '_');
-    }
+    signer_file(&out, state_dir, origin);
     buf_addf(&out, ".checkpoint-%" PRIu32, shard);
     return buf_take(&out);
 }
@@ -103,12 +107,14 @@ int signer_open(const struct signer_options *options, struct signer **ret, struc
 {
     struct signer *signer = xcalloc(1, sizeof(*signer));
     signer->key = options->key;
+    signer->previous = options->previous;
     if (signer_origin(options->origin, options->shard, signer->origin)) {
         free(signer);
         return error_set(err, -EINVAL, "ledger.origin \"%s\" is too long: at most 120 characters", options->origin);
     }
     _cleanup_free_ char *path = memory_path(options->state_dir, options->origin, options->shard);
-    signer_memory_init(&signer->memory, path, note_key_vkey(options->key), signer->origin, options->shard);
+    signer_memory_init(&signer->memory, path, note_key_vkey(options->key),
+                       options->previous ? note_key_vkey(options->previous) : NULL, signer->origin, options->shard);
     signer->hasher = hasher_new();
     int r = signer_memory_load(&signer->memory, signer->hasher, &signer->last, err);
     signer->is_new = r == -ENOENT;
@@ -209,7 +215,7 @@ int signer_sign(struct signer *signer, const struct merkle *tree, struct buf *no
                          "refused to sign %" PRIu64 " receipts for %s: they do not extend the %" PRIu64
                          " signed before",
                          tree->size, signer->origin, last->size);
-    if (!signer->stored || tree->size != last->size) {
+    if (!signer->stored || tree->size != last->size || signer->memory.other_key) {
         int r = signer_memory_store(&signer->memory, signer->hasher, tree, err);
         if (r)
             return r;
@@ -219,5 +225,6 @@ int signer_sign(struct signer *signer, const struct merkle *tree, struct buf *no
     struct checkpoint checkpoint = {.size = tree->size};
     memcpy(checkpoint.origin, signer->origin, sizeof(checkpoint.origin));
     merkle_root(tree, signer->hasher, checkpoint.root);
-    return checkpoint_sign(&checkpoint, signer->key, note, err);
+    int r = checkpoint_sign(&checkpoint, signer->key, note, err);
+    return r || !signer->previous ? r : note_cosign(note, signer->previous, err);
 }

@@ -15,6 +15,7 @@ struct signer_options {
     const char *state_dir;
     const char *origin; /* ledger.origin: the log's origin is this for shard 0, origin/<shard> for the others */
     const struct note_key *key;
+    const struct note_key *previous; /* signs as well while keys are rotated; NULL: none */
     uint32_t shard;
 };
 
@@ -31,6 +32,10 @@ must_check int signer_key_open(const char *key_file, const char *origin, const c
 must_check int signer_copy(const char *origin, const char *state_dir, uint32_t shard, const char *to,
                            char ret_name[256], struct error *err);
 
+/* <state_dir>/<origin>, with what a file name should not carry as underscores: how the signer's files begin. */
+void signer_file(struct buf *out, const char *state_dir, const char *origin);
+
+/* -EKEYREJECTED: what was signed last was signed by neither key. */
 must_check int signer_open(const struct signer_options *options, struct signer **ret, struct error *err);
 void signer_free(struct signer *signer);
 /* Takes over what another process has signed since, when the shard comes from it. Nothing may be being signed. */

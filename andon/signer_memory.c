@@ -13,11 +13,15 @@
 
 enum { SLOT = 8192, FIELDS = 9, FRONTIER_HEX_MAX = MERKLE_LEVELS * SHA256_HEX };
 
-void signer_memory_init(struct signer_memory *memory, const char *path, const char *vkey, const char *origin,
-                        uint32_t shard)
+void signer_memory_init(struct signer_memory *memory, const char *path, const char *vkey, const char *previous_vkey,
+                        const char *origin, uint32_t shard)
 {
-    *memory = (struct signer_memory){
-        .path = xstrdup(path), .fd = -1, .vkey = xstrdup(vkey), .origin = xstrdup(origin), .shard = shard};
+    *memory = (struct signer_memory){.path = xstrdup(path),
+                                     .fd = -1,
+                                     .vkey = xstrdup(vkey),
+                                     .previous_vkey = previous_vkey ? xstrdup(previous_vkey) : NULL,
+                                     .origin = xstrdup(origin),
+                                     .shard = shard};
 }
 
 void signer_memory_done(struct signer_memory *memory)
@@ -26,6 +30,7 @@ void signer_memory_done(struct signer_memory *memory)
         close(memory->fd);
     free(memory->path);
     free(memory->vkey);
+    free(memory->previous_vkey);
     free(memory->origin);
 }
 
@@ -123,14 +128,16 @@ static bool parse_slot(const char slot[SLOT], struct hasher *hasher, struct reco
 static int accept_record(struct signer_memory *memory, const struct record *record, struct merkle *ret,
                          struct error *err)
 {
-    if (!span_eq(record->vkey, span_of(memory->vkey)) || !span_eq(record->origin, span_of(memory->origin)) ||
-        record->shard != memory->shard)
+    bool current = span_eq(record->vkey, span_of(memory->vkey));
+    bool previous = memory->previous_vkey && span_eq(record->vkey, span_of(memory->previous_vkey));
+    if ((!current && !previous) || !span_eq(record->origin, span_of(memory->origin)) || record->shard != memory->shard)
         return error_set(err, -EKEYREJECTED,
                          "%s: the ledger was signed as %.*s with the key %.*s, not with %s: restore that key file and "
-                         "ledger.origin",
+                         "ledger.origin; to rotate keys, name the old key file in ledger.previous_key_file",
                          memory->path, (int)record->origin.len, record->origin.ptr, (int)record->vkey.len,
                          record->vkey.ptr, memory->vkey);
     memory->generation = record->generation;
+    memory->other_key = !current;
     *ret = record->tree;
     return 0;
 }
@@ -247,6 +254,8 @@ int signer_memory_store(struct signer_memory *memory, struct hasher *hasher, con
         close(memory->fd);
         memory->fd = -1;
     }
+    if (!r)
+        memory->other_key = false;
     buf_done(&record);
     return r ? error_set(err, r, "cannot write %s: %s", memory->path, error_text(r)) : 0;
 }

@@ -16,12 +16,14 @@ struct signer_memory {
     int fd; /* -1: not open; the next write makes the file anew */
     uint64_t generation;
     char *vkey;
+    char *previous_vkey; /* accepted as well; or NULL */
+    bool other_key;      /* what is on disk was signed by the previous key */
     char *origin;
     uint32_t shard;
 };
 
-void signer_memory_init(struct signer_memory *memory, const char *path, const char *vkey, const char *origin,
-                        uint32_t shard);
+void signer_memory_init(struct signer_memory *memory, const char *path, const char *vkey, const char *previous_vkey,
+                        const char *origin, uint32_t shard);
 void signer_memory_done(struct signer_memory *memory);
 
 /* Opens the file, again if it was open. 0, -ENOENT if there is no file yet; -EUCLEAN if no slot is whole; -EKEYREJECTED

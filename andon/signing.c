@@ -1,5 +1,8 @@
-/* A mailbox of one slot per shard and direction between the loop and the signing thread. */
+/* A mailbox of one slot per shard and direction between the loop and the signing thread, and two lists of receipts: to
+ * be signed, and to be delivered. */
 #include "andon/signing.h"
+
+#include "andon/jws.h"
 
 #include "common/clock.h"
 #include "common/mem.h"
@@ -9,10 +12,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 /* A signature and its fsync cost what some hundred receipts do: under load one covers what 20 ms committed. */
-enum { NOTE_ROOM = 4096, PAUSE_US = 20000 };
+enum { NOTE_ROOM = 4096, PAUSE_US = 20000, JWS_WAITING_MAX = 64 };
 
 struct slot {
     bool waiting; /* tree is to be signed */
@@ -26,6 +30,15 @@ struct slot {
     struct error err;
 };
 
+struct jws_job {
+    STAILQ_ENTRY(jws_job) link;
+    signing_jws_done *done;
+    void *ctx;
+    int code;
+    struct buf payload, jws;
+};
+STAILQ_HEAD(jws_jobs, jws_job);
+
 struct signing {
     struct signing_options options;
     pthread_t thread;
@@ -34,7 +47,9 @@ struct signing {
     bool stop;
     struct slot *slots;
     uint32_t turn; /* where the next search for work begins, so that no shard starves */
-    int fd;        /* eventfd: results are ready */
+    struct jws_jobs jws_waiting, jws_signed;
+    unsigned jws_count; /* in jws_waiting */
+    int fd;             /* eventfd: results are ready */
     struct event *event;
 };
 
@@ -74,6 +89,13 @@ static void wait_for_work(struct signing *signing, int64_t wait_us)
     pthread_cond_clockwait(&signing->wake, &signing->lock, CLOCK_MONOTONIC, &until);
 }
 
+static void announce(struct signing *signing)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(signing->fd, &one, sizeof(one)); /* fails only when the counter is full: readable anyway */
+    (void)ignored;
+}
+
 /* With the lock held, given up while signing. */
 static void sign_slot(struct signing *signing, struct slot *slot, uint32_t shard)
 {
@@ -93,9 +115,21 @@ static void sign_slot(struct signing *signing, struct slot *slot, uint32_t shard
     slot->err = err;
     buf_done(&slot->note);
     slot->note = note;
-    uint64_t one = 1;
-    ssize_t ignored = write(signing->fd, &one, sizeof(one)); /* fails only when the counter is full: readable anyway */
-    (void)ignored;
+    announce(signing);
+}
+
+/* The same. */
+static void sign_receipt(struct signing *signing)
+{
+    struct jws_job *job = STAILQ_FIRST(&signing->jws_waiting);
+    struct error err;
+    STAILQ_REMOVE_HEAD(&signing->jws_waiting, link);
+    signing->jws_count--;
+    pthread_mutex_unlock(&signing->lock);
+    job->code = jws_sign(signing->options.key, buf_span(&job->payload), &job->jws, &err);
+    pthread_mutex_lock(&signing->lock);
+    STAILQ_INSERT_TAIL(&signing->jws_signed, job, link);
+    announce(signing);
 }
 
 static void *run(void *arg)
@@ -108,6 +142,8 @@ static void *run(void *arg)
         struct slot *slot = next_waiting(signing, &shard, &wait_us);
         if (slot)
             sign_slot(signing, slot, shard);
+        else if (!STAILQ_EMPTY(&signing->jws_waiting))
+            sign_receipt(signing);
         else
             wait_for_work(signing, wait_us);
     }
@@ -141,6 +177,36 @@ static void deliver(struct signing *signing, uint32_t shard)
     buf_done(&note);
 }
 
+static void job_free(struct jws_job *job)
+{
+    buf_done(&job->payload);
+    buf_done(&job->jws);
+    free(job);
+}
+
+static void free_jobs(struct jws_jobs *jobs)
+{
+    struct jws_job *job;
+    while ((job = STAILQ_FIRST(jobs))) {
+        STAILQ_REMOVE_HEAD(jobs, link);
+        job_free(job);
+    }
+}
+
+static void deliver_receipts(struct signing *signing)
+{
+    struct jws_jobs jobs = STAILQ_HEAD_INITIALIZER(jobs);
+    struct jws_job *job;
+    pthread_mutex_lock(&signing->lock);
+    STAILQ_CONCAT(&jobs, &signing->jws_signed);
+    pthread_mutex_unlock(&signing->lock);
+    while ((job = STAILQ_FIRST(&jobs))) {
+        STAILQ_REMOVE_HEAD(&jobs, link);
+        job->done(job->ctx, job->code, buf_span(&job->jws));
+        job_free(job);
+    }
+}
+
 static void on_results(evutil_socket_t fd, short what, void *arg)
 {
     struct signing *signing = arg;
@@ -150,6 +216,7 @@ static void on_results(evutil_socket_t fd, short what, void *arg)
     (void)what;
     for (uint32_t i = 0; i < signing->options.shards; i++)
         deliver(signing, i);
+    deliver_receipts(signing);
 }
 
 /* Signals are the business of the thread that runs the loop. */
@@ -174,6 +241,8 @@ static void release(struct signing *signing)
     for (uint32_t i = 0; i < signing->options.shards; i++)
         buf_done(&signing->slots[i].note);
     free(signing->slots);
+    free_jobs(&signing->jws_waiting);
+    free_jobs(&signing->jws_signed);
     pthread_cond_destroy(&signing->wake);
     pthread_mutex_destroy(&signing->lock);
     free(signing);
@@ -183,6 +252,8 @@ int signing_new(const struct signing_options *options, struct signing **ret, str
 {
     struct signing *signing = xcalloc(1, sizeof(*signing));
     signing->options = *options;
+    STAILQ_INIT(&signing->jws_waiting);
+    STAILQ_INIT(&signing->jws_signed);
     signing->slots = xcalloc(options->shards, sizeof(*signing->slots));
     for (uint32_t i = 0; i < options->shards; i++)
         buf_init(&signing->slots[i].note, NOTE_ROOM);
@@ -222,6 +293,26 @@ void signing_submit(struct signing *signing, uint32_t shard, const struct merkle
     slot->waiting = true;
     pthread_cond_signal(&signing->wake);
     pthread_mutex_unlock(&signing->lock);
+}
+
+int signing_jws(struct signing *signing, struct span payload, signing_jws_done *done, void *ctx)
+{
+    struct jws_job *job = xcalloc(1, sizeof(*job));
+    *job = (struct jws_job){.done = done, .ctx = ctx};
+    buf_init(&job->payload, payload.len);
+    buf_add_span(&job->payload, payload);
+    buf_init(&job->jws, 2 * payload.len + JWS_OVERHEAD);
+    pthread_mutex_lock(&signing->lock);
+    bool full = signing->jws_count == JWS_WAITING_MAX;
+    if (!full) {
+        signing->jws_count++;
+        STAILQ_INSERT_TAIL(&signing->jws_waiting, job, link);
+        pthread_cond_signal(&signing->wake);
+    }
+    pthread_mutex_unlock(&signing->lock);
+    if (full)
+        job_free(job);
+    return full ? -EAGAIN : 0;
 }
 
 bool signing_busy(struct signing *signing, uint32_t shard)

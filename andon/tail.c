@@ -243,8 +243,11 @@ static int open_signers(struct tail *tail, struct error *err)
     const struct tail_options *options = &tail->options;
     tail->signers = xcalloc(options->shards, sizeof(*tail->signers));
     for (uint32_t i = 0; i < options->shards; i++) {
-        const struct signer_options signer = {
-            .state_dir = options->state_dir, .origin = options->origin, .key = options->key, .shard = i};
+        const struct signer_options signer = {.state_dir = options->state_dir,
+                                              .origin = options->origin,
+                                              .key = options->key,
+                                              .previous = options->previous_key,
+                                              .shard = i};
         int r = signer_open(&signer, &tail->signers[i], err);
         if (r)
             return r;
@@ -252,6 +255,7 @@ static int open_signers(struct tail *tail, struct error *err)
     const struct signing_options signing = {.base = options->base,
                                             .signers = tail->signers,
                                             .shards = options->shards,
+                                            .key = options->key,
                                             .signed_ = on_signed,
                                             .failed = on_sign_failed,
                                             .ctx = tail};
@@ -332,6 +336,11 @@ void tail_free(struct tail *tail)
 const struct shard *tail_shard(const struct tail *tail, uint32_t shard)
 {
     return shard < tail->options.shards ? &tail->shards[shard] : NULL;
+}
+
+struct signing *tail_signing(const struct tail *tail)
+{
+    return tail->env.signing;
 }
 
 const char *tail_trouble(const struct tail *tail)

@@ -16,6 +16,7 @@ struct tail_options {
     const char *state_dir;
     const char *origin;
     const struct note_key *key;
+    const struct note_key *previous_key; /* signs as well, or NULL */
     const struct clock *clock;
     const struct log *log;
     struct andon_metrics *metrics;
@@ -28,6 +29,7 @@ void tail_free(struct tail *tail); /* the store must be closed */
 
 /* For the API and health. */
 const struct shard *tail_shard(const struct tail *tail, uint32_t shard); /* NULL beyond the last */
+struct signing *tail_signing(const struct tail *tail);
 const char *tail_trouble(const struct tail *tail); /* what keeps receipts from being written, or NULL */
 
 #endif

@@ -60,6 +60,23 @@ static int base64_value(char c)
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
+/* The two digits in which base64url differs, either way. */
+static void swap_digits(char *text, size_t len, const char from[2], const char to[2])
+{
+    for (size_t i = 0; i < len; i++)
+        text[i] = text[i] == from[0] ? to[0] : text[i] == from[1] ? to[1] : text[i];
+}
+
+size_t base64url_encode(const uint8_t *data, size_t len, char *ret)
+{
+    size_t written = base64_encode(data, len, ret);
+    while (written && ret[written - 1] == '=')
+        written--;
+    ret[written] = '\0';
+    swap_digits(ret, written, "+/", "-_");
+    return written;
+}
+
 /* Four digits of which the last pad are padding. */
 static bool decode_group(const char *text, size_t pad, uint32_t *ret)
 {
@@ -93,4 +110,28 @@ long base64_decode(struct span text, uint8_t *ret, size_t cap)
             ret[at++] = (uint8_t)(group >> (16 - 8 * k));
     }
     return (long)len;
+}
+
+long base64url_decode(struct span text, uint8_t *ret, size_t cap)
+{
+    size_t at = 0;
+    if (text.len % 4 == 1 || text.len / 4 * 3 + (text.len % 4 ? text.len % 4 - 1 : 0) > cap)
+        return -1;
+    for (size_t i = 0; i < text.len; i += 4) {
+        char group[4] = {0};
+        uint32_t value;
+        size_t digits = text.len - i < 4 ? text.len - i : 4;
+        for (size_t k = 0; k < digits; k++) { /* of the other alphabet: no digits here */
+            char c = text.ptr[i + k];
+            group[k] = c;
+            if (c == '+' || c == '/')
+                return -1;
+        }
+        swap_digits(group, digits, "-_", "+/");
+        if (!decode_group(group, 4 - digits, &value))
+            return -1;
+        for (size_t k = 0; k + 1 < digits; k++)
+            ret[at++] = (uint8_t)(value >> (16 - 8 * k));
+    }
+    return (long)at;
 }

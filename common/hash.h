@@ -34,6 +34,13 @@ bool hex_decode(struct span text, uint8_t *ret, size_t len); /* exactly len byte
 size_t base64_encode(const uint8_t *data, size_t len, char *ret);
 /* -1 unless text is exactly standard padded base64 of at most cap bytes; else the number of bytes. */
 long base64_decode(struct span text, uint8_t *ret, size_t cap);
+/* The same in base64url without padding. encode: ret as for base64_encode. */
+size_t base64url_encode(const uint8_t *data, size_t len, char *ret);
+long base64url_decode(struct span text, uint8_t *ret, size_t cap);
+static inline size_t base64_room(size_t len)
+{
+    return 4 * ((len + 2) / 3) + 1;
+}
 
 /* A stable 64-bit hash (FNV-1a and a finalizer) of a pair, equal on every machine and release: partitions and shards
  * are chosen by it. */

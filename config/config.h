@@ -128,8 +128,9 @@ struct jidoka_config {
 struct ledger_config {
     int64_t shards;
     int64_t max_lag;
-    const char *origin;   /* checkpoint origin and key name */
-    const char *key_file; /* ledger.key_file, by default <run.data>/ledger.key */
+    const char *origin;            /* checkpoint origin and key name */
+    const char *key_file;          /* ledger.key_file, by default <run.data>/ledger.key */
+    const char *previous_key_file; /* ledger.previous_key_file, or NULL */
 };
 
 /* A bearer token of andon, known by its hash alone. */

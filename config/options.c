@@ -113,6 +113,9 @@ const struct option config_options[] = {
      .help = "Origin line of the checkpoints and name of their key."},
     {"ledger.key_file", OPTION_TEXT, "<run.data>/ledger.key", .syntax = SYNTAX_PATH, AT(andon.ledger.key_file),
      .help = "The private Ed25519 key that signs checkpoints; made on the first start if it is missing."},
+    {"ledger.previous_key_file", OPTION_TEXT, .syntax = SYNTAX_PATH, .flags = OPTION_OPTIONAL,
+     AT(andon.ledger.previous_key_file),
+     .help = "While keys are rotated: the old private key, which signs every checkpoint as well."},
 
     {"andon.listen", OPTION_ADDRESS, "127.0.0.1:8081", AT(andon.listen),
      .help = "Where receipts, governors and the checkpoint are read. Beyond loopback only with andon.tokens_file."},

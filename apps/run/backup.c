@@ -5,6 +5,7 @@
  * up, so that nobody else meets a full disk for its sake. The status is shared under a lock; the rest is the thread's.
  */
 #include "apps/run/backup.h"
+#include "andon/ledger_keys.h"
 #include "andon/signer.h"
 #include "apps/manifest.h"
 #include "common/db_backup.h"
@@ -70,12 +71,22 @@ static int copy_file(const char *from, const char *to, struct error *err)
     return r ? error_set(err, r, "cannot copy %s: %s", from, error_text(r)) : 0;
 }
 
-static int copy_key(struct backup *backup, struct error *err)
+static int copy_key(struct backup *backup, const char *from, const char *name, struct error *err)
 {
     char to[PATH_MAX + 256];
-    path_of(backup, "ledger.key", to);
-    add_name(backup, "ledger.key");
-    return copy_file(backup->config->andon.ledger.key_file, to, err);
+    path_of(backup, name, to);
+    add_name(backup, name);
+    return copy_file(from, to, err);
+}
+
+static int copy_public_keys(struct backup *backup, struct error *err)
+{
+    char name[256];
+    int r = ledger_keys_copy(backup->config->andon.ledger.origin, backup->config->run.data, backup->status.directory,
+                             name, err);
+    if (!r)
+        add_name(backup, name);
+    return r;
 }
 
 static int copy_memories(struct backup *backup, struct error *err)
@@ -171,7 +182,12 @@ static int copy_all(struct backup *backup, struct error *err)
     const struct manifest_watch watch = {.go_on = go_on, .ctx = backup};
     const char *names[MANIFEST_FILES_MAX];
     char database[PATH_MAX + 256];
-    int r = copy_key(backup, err);
+    const struct ledger_config *ledger = &backup->config->andon.ledger;
+    int r = copy_key(backup, ledger->key_file, "ledger.key", err);
+    if (!r && ledger->previous_key_file)
+        r = copy_key(backup, ledger->previous_key_file, "ledger-previous.key", err);
+    if (!r)
+        r = copy_public_keys(backup, err);
     if (!r)
         r = copy_memories(backup, err);
     if (r)
