@@ -121,7 +121,7 @@ const struct store_receipt *api_receipt_found(struct api_call *call, struct stor
     if (api_call_failed(call, request, status))
         return NULL;
     const struct store_receipt *found = &call->receipt;
-    if (!found->found) {
+    if (!found->found || !api_sees(call, found->receipt.chain)) {
         http_problem(call->req, 404, NULL, "no receipt with this id is in the ledger");
         api_call_free(call);
         return NULL;
