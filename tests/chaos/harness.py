@@ -20,6 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import history as checker  # noqa: E402
+import operators  # noqa: E402
 from tai import Tai  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -134,6 +135,7 @@ class Service(Tai):
 class Load:
     """What clients send. New entitlements keep coming: one set every `renew` signals of a client."""
     clients: int = 4
+    operators: int = 1
     tenants: int = 3
     entitlements: int = 5
     sizes: tuple = (1, 1, 1, 1, 5, 30)
@@ -233,12 +235,13 @@ class Client(threading.Thread):
 
 
 class Crew:
-    """Some clients and the watcher of checkpoints; a context manager."""
+    """Some clients, an operator if wanted, and the watcher of checkpoints; a context manager."""
 
     def __init__(self, service, history, load, seed):
         self.service, self.history = service, history
         self.stopping = threading.Event()
         self.clients = [Client(i, service, history, load, seed) for i in range(load.clients)]
+        self.operators = [operators.Operator(i, service, history, seed) for i in range(load.operators)]
         self.watcher = threading.Thread(target=self.watch, daemon=True)
 
     def watch(self):
@@ -255,15 +258,15 @@ class Crew:
             self.history.saw_checkpoint(int(size), base64.b64decode(root))
 
     def __enter__(self):
-        for thread in self.clients + [self.watcher]:
+        for thread in self.clients + self.operators + [self.watcher]:
             thread.start()
         return self
 
     def __exit__(self, *exception):
-        for client in self.clients:
-            client.stopping.set()
-        for client in self.clients:
-            client.join()
+        for thread in self.clients + self.operators:
+            thread.stopping.set()
+        for thread in self.clients + self.operators:
+            thread.join()
         self.stopping.set()
         self.watcher.join()
 
@@ -342,14 +345,15 @@ def drained(service, deadline):
 
 
 def read_rows(path, bad):
-    """(tenant, entitlement, id) -> status of every ended signal that came first under its identity."""
+    """(tenant, entitlement, id, redrive) -> status of every ended signal that came first under its identity."""
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         for (line,) in connection.execute("PRAGMA integrity_check"):
             if line != "ok":
                 bad(f"integrity_check: {line}")
-        rows = connection.execute("SELECT tenant, entitlement, id, status FROM signals WHERE conflict = x'' AND status > 1")
-        return {row[:3]: STATUSES[row[3]] for row in rows}
+        rows = connection.execute("SELECT tenant, entitlement, id, redrive, status FROM signals"
+                                  " WHERE conflict = x'' AND status > 1")
+        return {row[:4]: STATUSES[row[4]] for row in rows}
     finally:
         connection.close()
 
@@ -358,10 +362,12 @@ def dump(service, history, bad, deadline):
     """Heals, drains, dumps and stops: what the checker wants to know."""
     export = os.path.join(service.data, "export.tai")
     service.serving(max(1.0, deadline - time.monotonic()))
+    commands = operators.commands_ended(service, history, deadline)
     close_refunds(service, history, deadline)
     if not drained(service, deadline):
         bad(f"not drained: {json.dumps(service.totals())}")
-    found = {"totals": service.totals(), "governors": governors_of(service)}
+    found = {"totals": service.totals(), "governors": governors_of(service), "commands": commands,
+             "letters": operators.letters_open(service)}
     vkey = service.get("/v1/ledger/vkey")[1].strip()
     done = service.cli("receipt", "export", "-o", export)
     verified = service.cli("receipt", "verify", export, "--vkey", vkey)
@@ -442,7 +448,9 @@ class Trial:
     def summary(self):
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         endings = ", ".join(f"{count} {ending}" for ending, count in sorted(self.violations.endings.items()))
+        given = ", ".join(f"{count} {command}" for command, count in sorted(self.violations.operations.items()))
         return (f"seed {self.seed}: {sum(self.faults.values())} faults ({kinds}), {self.outcomes['ok']} accepted, "
                 f"{self.outcomes['info']} unknown, {self.outcomes['fail']} refused, ended {endings}, "
+                f"operators: {given or 'none'}, "
                 f"{self.checkpoints} checkpoints seen, serving again after at most {self.slowest:.2f} s, "
                 f"{len(self.violations)} violations")

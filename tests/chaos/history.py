@@ -8,6 +8,8 @@ import hashlib
 import json
 import threading
 
+import history_commands
+
 ATTEMPTS = {"fail": 0, "info": 1, "ok": 2}
 
 
@@ -17,10 +19,14 @@ class History:
     def __init__(self):
         self.lock = threading.Lock()
         self.signals = {}       # (tenant, entitlement, id) -> {"sha256", "outcome", "invoked", "completed", "event", "open"}
+        self.identities = []    # the keys of signals
+        self.commands = {}      # command_id -> what was ordered, "outcome"
         self.checkpoints = []   # (size, root) as seen, oldest first
 
     def invoke(self, identity, sha256, now, event=False):
         with self.lock:
+            if identity not in self.signals:
+                self.identities.append(identity)
             signal = self.signals.setdefault(identity, {"sha256": sha256, "outcome": "fail", "invoked": now,
                                                         "completed": None, "event": event, "open": 0})
             signal["open"] += 1     # attempts without an answer yet
@@ -32,6 +38,20 @@ class History:
             signal["outcome"] = max(signal["outcome"], outcome, key=ATTEMPTS.get)
             if outcome == "ok" and signal["completed"] is None:
                 signal["completed"] = now
+
+    def some_identity(self, rng):
+        """One of the latest that were sent, or None."""
+        with self.lock:
+            return rng.choice(self.identities[-200:]) if self.identities else None
+
+    def order(self, command_id, command):
+        with self.lock:
+            self.commands[command_id] = {**command, "outcome": "fail"}
+
+    def answered(self, command_id, outcome):
+        with self.lock:
+            command = self.commands[command_id]
+            command["outcome"] = max(command["outcome"], outcome, key=ATTEMPTS.get)
 
     def saw_checkpoint(self, size, root):
         with self.lock:
@@ -84,13 +104,15 @@ class Tree:
 
 
 class Replay:
-    """Reads the log once, in order: chains, endings, governors rebuilt from their receipts, roots at the sizes that
-    were published."""
+    """Reads the log once, in order: chains, endings, governors rebuilt from their receipts, their quota, what operators did,
+    roots at the sizes that were published."""
 
-    def __init__(self, bad, published=()):
-        self.bad = bad
+    def __init__(self, bad, published=(), quota_limit=None):
+        self.bad, self.quota_limit = bad, quota_limit
+        self.desk = history_commands.Desk(bad)
+        self.used = collections.Counter()               # by governor, since its quota was last reset
         self.heads = {}                                 # chain -> (seq, hash)
-        self.endings = collections.defaultdict(list)    # identity -> [(position, ending, sha256, reason)]
+        self.endings = collections.defaultdict(list)    # (*identity, redrive) -> [(position, ending, sha256, reason)]
         self.governors = collections.defaultdict(dict)  # (tenant, entitlement) -> fields
         self.ids = set()
         self.tree, self.sizes = Tree(), collections.Counter(size for size, _ in published)
@@ -103,14 +125,34 @@ class Replay:
         self.ids.add(receipt["receipt_id"])
         key = (receipt.get("tenant_id"), receipt.get("entitlement_id"))
         if "ending" in receipt:
-            self.endings[(*key, receipt["signal_id"])].append(
+            self.endings[history_commands.identity_of(receipt)].append(
                 (self.tree.size, receipt["ending"], receipt["signal_sha256"], receipt.get("reason")))
-        if "state_after" in receipt:
-            self.governors[key]["state"] = receipt["state_after"]
-        self.governors[key].update((receipt.get("body") or {}).get("governor") or {})
+        self.desk.add(self.tree.size, receipt)
+        self.check_state(key, self.governors[key], receipt)
+        self.check_quota(key, receipt)
         self.tree.append(raw)
         if self.tree.size in self.sizes:
             self.roots[self.tree.size] = self.tree.root()
+
+    def check_state(self, key, governor, receipt):
+        """Each receipt begins where the one before left the governor."""
+        before = receipt.get("state_before")
+        if before and governor.get("state", before) != before:
+            self.bad(f"governor {key}: {receipt['receipt_id']} begins in state {before}, but it was {governor['state']}")
+        if receipt.get("reason") == "governor_halted" and governor.get("state") != "halted":
+            self.bad(f"{history_commands.identity_of(receipt)}: governor_halted, but it was {governor.get('state')}")
+        if "state_after" in receipt:
+            governor["state"] = receipt["state_after"]
+        governor.update((receipt.get("body") or {}).get("governor") or {})
+
+    def check_quota(self, key, receipt):
+        """No governor allows more than its quota, which only operators reset here. Events cost nothing."""
+        if (receipt.get("body") or {}).get("command") == "reset-quota":
+            self.used[key] = 0
+        if receipt["type"] == "action_success":
+            self.used[key] += 1
+            if self.quota_limit is not None and self.used[key] > self.quota_limit:
+                self.bad(f"governor {key}: {self.used[key]} executed, its quota is {self.quota_limit}")
 
     def check_chain(self, receipt, raw):
         chain = receipt["chain"]
@@ -127,7 +169,7 @@ class Replay:
 def check_endings(history, endings, bad):
     """No loss, no invention, one ending per identity and hash."""
     for identity, signal in history.signals.items():
-        found, outcome = endings.get(identity, []), outcome_of(signal)
+        found, outcome = endings.get((*identity, 0), []), outcome_of(signal)
         if outcome == "ok" and not found:
             bad(f"{identity}: answered 202, no ending")
         if outcome == "fail" and found:
@@ -138,7 +180,7 @@ def check_endings(history, endings, bad):
             if digest != signal["sha256"]:
                 bad(f"{identity}: ended {ending} with another body's hash")
     for identity in endings:
-        if identity not in history.signals:
+        if identity[:3] not in history.signals:
             bad(f"{identity}: ended, but nobody sent it")
 
 
@@ -151,9 +193,10 @@ def check_order(history, endings, bad):
     dead letters that no governor decides, such as poison after two crashes."""
     governors = collections.defaultdict(list)
     for identity, signal in history.signals.items():
-        if signal["outcome"] == "ok" and endings.get(identity) and decided(endings[identity][0]):
+        found = endings.get((*identity, 0))
+        if signal["outcome"] == "ok" and found and decided(found[0]):
             governors[(*identity[:2], signal["event"])].append(
-                (signal["invoked"], signal["completed"], endings[identity][0][0], identity))
+                (signal["invoked"], signal["completed"], found[0][0], identity))
     for signals in governors.values():
         by_completion = iter(sorted(signals, key=lambda s: s[1]))
         done, latest = next(by_completion, None), (-1, None)
@@ -178,15 +221,6 @@ def check_checkpoints(history, replay, bad):
         last = max(last, size)
 
 
-def check_quota(history, endings, quota_limit, bad):
-    """No governor allowed more than its quota, which nothing resets here. Events cost nothing."""
-    executed = collections.Counter(identity[:2] for identity, found in endings.items() for ending in found
-                                   if ending[1] == "executed" and not history.signals.get(identity, {}).get("event"))
-    for key, count in executed.items():
-        if count > quota_limit:
-            bad(f"governor {key}: {count} executed, its quota is {quota_limit}")
-
-
 def check_governors(replay, governors, bad):
     """The governors as the service shows them are those their receipts lead to."""
     shown = {(g["tenant_id"], g["entitlement_id"]): g for g in governors}
@@ -206,7 +240,7 @@ def check_governors(replay, governors, bad):
 
 
 def check_rows(replay, rows, bad):
-    """rows: (tenant, entitlement, id) -> status of ended signals; each is the row of an ending, and each ending has one.
+    """rows: (tenant, entitlement, id, redrive) -> status of ended signals; each is the row of an ending, and each ending has one.
     Further bodies under an identity end as well, in rows of their own."""
     for identity, found in replay.endings.items():
         if identity not in rows:
@@ -231,6 +265,9 @@ def check_totals(replay, totals, bad):
     for name, value in totals.get("conservation", {}).items():
         if value:
             bad(f"the service itself finds a conservation {name} of {value}")
+    if totals["deadletters"]["open"] != len(replay.desk.letters) - len(replay.desk.resolved):
+        bad(f"{totals['deadletters']['open']} dead letters counted as open, {len(replay.desk.letters)} came and "
+            f"{len(replay.desk.resolved)} were resolved")
     if totals["receipts"] != replay.tree.size:
         bad(f"{totals['receipts']} receipts counted, {replay.tree.size} in the log")
 
@@ -240,7 +277,7 @@ class Violations(list):
 
     def __init__(self, show=20):
         super().__init__()
-        self.show, self.endings = show, collections.Counter()
+        self.show, self.endings, self.operations = show, collections.Counter(), collections.Counter()
 
     def add(self, text):
         self.append(text)
@@ -250,24 +287,30 @@ class Violations(list):
             print("…", flush=True)
 
 
-def check(history, receipts, violations=None, totals=None, governors=None, rows=None, quota_limit=None):
+def check(history, receipts, violations=None, totals=None, governors=None, rows=None, commands=None, letters=None,
+          quota_limit=None):
     """All invariants that what is given allows to check; returns the list of violations (empty: all hold), which also
     counts the endings."""
     violations = Violations() if violations is None else violations
-    replay = Replay(violations.add, history.checkpoints)
+    replay = Replay(violations.add, history.checkpoints, quota_limit)
     for receipt, raw in receipts:
         replay.add(receipt, raw)
     violations.endings = collections.Counter(ending[1] if ending[1] != "deadlettered" else ending[3]
                                              for found in replay.endings.values() for ending in found)
+    violations.operations = collections.Counter(receipt["body"]["command"] for found in replay.desk.receipts.values()
+                                                for _, receipt in found)
     check_endings(history, replay.endings, violations.add)
     check_order(history, replay.endings, violations.add)
     check_checkpoints(history, replay, violations.add)
+    history_commands.check_redrives(history, replay.desk, replay.endings, violations.add)
+    if commands is not None:
+        history_commands.check_commands(history, replay.desk, commands, violations.add)
+    if letters is not None:
+        history_commands.check_letters(replay.desk, letters, violations.add)
     if totals is not None:
         check_totals(replay, totals, violations.add)
     if governors is not None:
         check_governors(replay, governors, violations.add)
-    if quota_limit is not None:
-        check_quota(history, replay.endings, quota_limit, violations.add)
     if rows is not None:
         check_rows(replay, rows, violations.add)
     return violations

@@ -30,6 +30,7 @@ class Bug:
 FULL = {"TAI_CHAOS_VFS": "volatile", "TAI_CHAOS_FULL": "150"}
 KILLS = ("both", "worker", "stopped")
 LONGER = (0.7, 1.0)     # the disk is full for the first time after 450 ms
+ORDERS = {"operators": 3, "tenants": 1, "entitlements": 3}
 BUGS = {
     "early_202": Bug("answered 202, no ending", cycles=6, kinds=KILLS),
     "publish_lost": Bug("answered 202, no ending", cycles=1),
@@ -49,6 +50,11 @@ BUGS = {
     "receipt_twice": Bug("stands in the log twice|2 endings", cycles=1),
     "previous_foreign": Bug("previous_hash is not", cycles=1),
     "seq_skipped": Bug(r"seq \d+ after|not drained", cycles=1),
+    "command_lost": Bug("answered 202, but is not there", cycles=1, load=ORDERS),
+    "command_twice": Bug("2 operator receipts|still pending|resolved twice", cycles=2, load=ORDERS),
+    "requeue_lost": Bug("requeued, no ending", cycles=2, load=ORDERS),
+    "discard_unreceipted": Bug("applied, with 0 operator receipts", cycles=1, load=ORDERS),
+    "letter_lost": Bug("is not open, though nobody resolved it", cycles=1, load=ORDERS),
     "checkpoint_early": Bug("a checkpoint of size|the checkpoint of size|not drained", kinds=KILLS),
 }
 
