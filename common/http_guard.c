@@ -70,7 +70,7 @@ bool http_guard_local(struct http_request *req, const char *credentials)
     else if (host.ptr && !http_host_loopback(host))
         rule = "Host must be localhost, 127.0.0.1 or [::1]";
     else if (origin.ptr && (http_header_count(req, "Origin") > 1 || !same_origin(origin, host, "http://")))
-        rule = "requests of web pages (header Origin) are refused";
+        rule = "requests of web pages of another origin are refused";
     if (!rule)
         return true;
     http_problem(req, 403, NULL, "without %s, %s", credentials, rule);

@@ -86,6 +86,11 @@ void loader_derive(struct loader *loader)
 {
     struct config *config = loader->config;
     resolve_paths(loader);
+    if (config->ingress.tenant_depth == 0) { /* room for two batches; for one tenant never more than half */
+        int64_t fiftieth = config->kanban.max_depth / 50, half = (config->kanban.max_depth + 1) / 2;
+        int64_t share = fiftieth > 2 * config->ingress.max_batch ? fiftieth : 2 * config->ingress.max_batch;
+        config->ingress.tenant_depth = share < half ? share : half;
+    }
     if (config->ingress.rate_burst == 0)
         config->ingress.rate_burst = config->ingress.rate;
     if (config->ingress.tenant_burst == 0)

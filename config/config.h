@@ -56,6 +56,7 @@ struct ingress_config {
     int64_t rate_burst;   /* never 0 while rate is set */
     int64_t tenant_rate;  /* signals/s of one tenant, 0 = unlimited */
     int64_t tenant_burst; /* never 0 while tenant_rate is set */
+    int64_t tenant_depth; /* signals of one tenant in the queue while others send */
     const char *source;   /* `source` of a signal that names none and was sent without a key */
     const struct key_config *keys;
     size_t keys_count;

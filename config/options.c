@@ -52,6 +52,10 @@ const struct option config_options[] = {
      .help = "As ingress.rate, for each tenant. 0 = no limit."},
     {"ingress.tenant_burst", OPTION_INT, "0", RANGE(0, 10000000), .flags = OPTION_RELOADABLE, AT(ingress.tenant_burst),
      .help = "As ingress.rate_burst, for each tenant."},
+    {"ingress.tenant_depth", OPTION_INT, "0", RANGE(0, 100000000), AT(ingress.tenant_depth),
+     .help =
+         "Signals of one tenant waiting in the queue while other tenants send (429 beyond it); alone it may have half "
+         "of kanban.max_depth. 0 = a fiftieth of kanban.max_depth, and room for two batches."},
     {"ingress.source", OPTION_TEXT, "unsigned", .syntax = SYNTAX_SOURCE, AT(ingress.source),
      .help = "`source` of a signal that names none and came without a key; with a key it is the key's id."},
 

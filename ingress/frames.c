@@ -63,6 +63,21 @@ void frames_published(void *ctx, void *token, int status)
     flight_end(ctx, token, status);
 }
 
+/* Tells the shares what became of the lane's signals, run by run of one tenant. */
+static void note_shares(struct ingress *ingress, uint32_t partition, const struct signal *signals, uint32_t count,
+                        bool queued)
+{
+    for (uint32_t i = 0, end; i < count; i = end) {
+        struct span tenant_id = signals[i].tenant_id;
+        for (end = i + 1; end < count && span_eq(signals[end].tenant_id, tenant_id);)
+            end++;
+        if (queued)
+            shares_queued(ingress->shares, partition, tenant_id, end - i);
+        else
+            shares_dropped(ingress->shares, tenant_id, end - i);
+    }
+}
+
 static void publish(struct ingress *ingress, uint32_t partition)
 {
     struct frames *frames = &ingress->frames;
@@ -78,6 +93,7 @@ static void publish(struct ingress *ingress, uint32_t partition)
     lane->count = 0;
     lane->bytes = 0;
     int rc = kanban_publish(ingress->kanban, partition, lane->signals, flight->count, flight);
+    note_shares(ingress, partition, lane->signals, flight->count, rc == 0);
     if (rc)
         flight_end(ingress, flight, rc);
 }

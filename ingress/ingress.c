@@ -131,6 +131,14 @@ static void on_queue(evutil_socket_t fd, short what, void *ctx)
     finish_drain(ingress);
 }
 
+static void on_release(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    post_answer_held(ctx);
+    finish_drain(ctx);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
     struct ingress *ingress = ctx;
@@ -157,6 +165,26 @@ static int open_queue(struct ingress *ingress, struct error *err)
         .metrics = o->metrics,
     };
     return kanban_open(&kanban, &ingress->kanban, err);
+}
+
+static uint64_t partition_depth(void *ctx, uint32_t partition)
+{
+    return kanban_backend_depth(((struct ingress *)ctx)->options.queue, partition);
+}
+
+static void open_shares(struct ingress *ingress)
+{
+    const struct ingress_options *o = &ingress->options;
+    uint64_t half = ((uint64_t)o->kanban->max_depth + 1) / 2;
+    struct shares_options shares = {
+        .partitions = (uint32_t)o->kanban->partitions,
+        .shared = (uint64_t)o->config->tenant_depth,
+        .alone = (uint64_t)o->config->tenant_depth > half ? (uint64_t)o->config->tenant_depth : half,
+        .depth = partition_depth,
+        .ctx = ingress,
+    };
+    random_bytes(&shares.seed, sizeof(shares.seed));
+    ingress->shares = shares_new(&shares, clock_mono_us(o->clock));
 }
 
 static int open_server(struct ingress *ingress, struct error *err)
@@ -189,7 +217,8 @@ static int add_events(struct ingress *ingress, struct error *err)
     ingress->deadline = event_new(base, -1, 0, on_queue, ingress);
     ingress->tick = event_new(base, -1, EV_PERSIST, on_tick, ingress);
     ingress->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_queue, ingress);
-    if (!ingress->flush || !ingress->deadline || !ingress->tick || !ingress->readable ||
+    ingress->release = evtimer_new(base, on_release, ingress);
+    if (!ingress->flush || !ingress->release || !ingress->deadline || !ingress->tick || !ingress->readable ||
         event_add(ingress->tick, &(struct timeval){.tv_sec = 1}) || (fd >= 0 && event_add(ingress->readable, NULL)))
         return error_set(err, -ENOMEM, "ingress: the event loop takes no more events");
     rearm(ingress);
@@ -258,6 +287,8 @@ int ingress_new(const struct ingress_options *options, struct ingress **ret, str
     add_state(ingress);
     int rc = open_queue(ingress, err);
     if (rc == 0)
+        open_shares(ingress);
+    if (rc == 0)
         rc = add_events(ingress, err);
     if (rc == 0)
         rc = open_server(ingress, err);
@@ -309,6 +340,7 @@ void ingress_free(struct ingress *ingress)
     event_end(ingress->flush);
     event_end(ingress->deadline);
     event_end(ingress->tick);
+    event_end(ingress->release);
     event_end(ingress->readable);
     if (ingress->server)
         http_server_free(ingress->server);
@@ -324,6 +356,7 @@ void ingress_free(struct ingress *ingress)
     hasher_free(ingress->hasher);
     recent_free(ingress->recent);
     limits_free(ingress->limits);
+    shares_free(ingress->shares);
     keys_free(ingress->keys);
     free(ingress);
 }

@@ -7,6 +7,7 @@
 #include "ingress/keys.h"
 #include "ingress/limits.h"
 #include "ingress/recent.h"
+#include "ingress/shares.h"
 #include "ingress/signal.h"
 #include "kaizen/health.h"
 #include "kaizen/http_metrics.h"
@@ -36,7 +37,8 @@ struct item {
 };
 
 /* A POST from its handler to its answer; reused. The request, and so its body, lives until the answer. Stands in one
- * list: waiting (a frame is under way) or ready (to be answered). */
+ * list: waiting (a frame is under way), ready (to be answered) or held (refused for its tenant's rate or share:
+ * answered a little later). */
 struct post {
     struct http_request *req;
     struct item *items;
@@ -101,6 +103,7 @@ struct ingress {
     struct kanban *kanban;
     struct keys *keys;
     struct limits *limits;
+    struct shares *shares;
     struct recent *recent;
     struct hasher *hasher;
     struct health *health;
@@ -113,6 +116,8 @@ struct ingress {
     struct buf out;
     struct post_list waiting;
     struct post_list ready;
+    struct post_list held;
+    size_t held_bytes; /* of their requests */
     struct post *spare;
     size_t spare_count;
     struct event *flush;    /* runs when the events of this turn are done */
@@ -120,6 +125,7 @@ struct ingress {
     struct event *deadline; /* the queue wants to be called */
     int64_t deadline_us;    /* what that is set to; INT64_MAX: not at all */
     struct event *tick;
+    struct event *release; /* while something is held */
     bool http_drained;
     bool announced;             /* the last sequences, when draining */
     void (*drained)(void *ctx); /* NULL unless a drain is under way */
@@ -145,6 +151,8 @@ void post_handle(void *ctx, struct http_request *req);
 void post_settle(struct ingress *ingress, struct owner owner, int status);
 /* Answers what is ready. Never from within kanban_dispatch or a handler: an answer may begin the next request. */
 void post_answer_ready(struct ingress *ingress);
+/* Answers what is held. */
+void post_answer_held(struct ingress *ingress);
 void post_free_all(struct ingress *ingress);
 
 /* answer.c */

@@ -12,6 +12,9 @@
 enum {
     SPARE_MAX = 32,
     SPARE_ITEMS_MAX = 1024,
+    HOLD_MS = 100,
+    HOLD_BYTES_MAX = 16 << 20,
+    HOLD_POST_BYTES = 4096, /* what one costs beside its body */
 };
 
 static void list_add(struct post_list *list, struct post *post)
@@ -91,6 +94,7 @@ void post_free_all(struct ingress *ingress)
 {
     free_list(ingress->waiting.first);
     free_list(ingress->ready.first);
+    free_list(ingress->held.first);
     free_list(ingress->spare);
 }
 
@@ -136,12 +140,56 @@ void post_settle(struct ingress *ingress, struct owner owner, int status)
     settled(ingress, post, 1);
 }
 
+static size_t held_bytes(const struct post *post)
+{
+    return HOLD_POST_BYTES + http_body(post->req).len;
+}
+
+/* Half of its signals or more are refused for their tenants' rate or share. Such an answer costs so little that whoever
+ * asks again at once would have most of this thread: it is held for as long as nobody is hurt who heeds Retry-After. */
+static bool to_hold(const struct ingress *ingress, const struct post *post)
+{
+    if (!post->retry_s || ingress->held_bytes + held_bytes(post) > HOLD_BYTES_MAX)
+        return false;
+    size_t limited = 0;
+    for (size_t i = 0; i < post->count; i++)
+        limited += post->items[i].status == 429;
+    return limited * 2 >= post->count;
+}
+
+static void hold(struct ingress *ingress, struct post *post)
+{
+    if (!ingress->held.first)
+        event_add(ingress->release, &(struct timeval){.tv_usec = HOLD_MS * 1000});
+    list_add(&ingress->held, post);
+    ingress->held_bytes += held_bytes(post);
+}
+
+static void answer(struct ingress *ingress, struct post *post)
+{
+    answer_send(ingress, post);
+    post_release(ingress, post);
+}
+
 void post_answer_ready(struct ingress *ingress)
 {
     for (struct post *post; (post = ingress->ready.first);) {
         list_remove(&ingress->ready, post);
-        answer_send(ingress, post);
-        post_release(ingress, post);
+        if (to_hold(ingress, post))
+            hold(ingress, post);
+        else
+            answer(ingress, post);
+    }
+}
+
+void post_answer_held(struct ingress *ingress)
+{
+    struct post *first = ingress->held.first; /* what an answer makes room for is held anew */
+    ingress->held = (struct post_list){0};
+    ingress->held_bytes = 0;
+    for (struct post *post = first, *next; post; post = next) {
+        next = post->next;
+        answer(ingress, post);
     }
 }
 
@@ -169,6 +217,38 @@ static void refuse_rate(struct ingress *ingress, struct post *post, struct item 
     count_result(ingress, RESULT_RATE_LIMITED);
 }
 
+static void refuse_share(struct ingress *ingress, struct post *post, struct item *item, uint64_t limit, int64_t retry_s)
+{
+    char extra[48];
+    char detail[160];
+    snprintf(extra, sizeof(extra), ",\"retry_after\":%lld", (long long)retry_s);
+    snprintf(detail, sizeof(detail),
+             "%llu signals of this tenant wait in the queue already, its share of it: send it again in %lld s",
+             (unsigned long long)limit, (long long)retry_s);
+    answer_refuse(post, item, 429, extra, detail);
+    if (post->retry_s < retry_s)
+        post->retry_s = retry_s;
+    count_result(ingress, RESULT_RATE_LIMITED);
+}
+
+/* Whether the tenant may have one more signal queued, by its share of the queue and by rate; otherwise the item has its
+ * refusal. */
+static bool take_limits(struct ingress *ingress, struct post *post, struct item *item, struct span tenant_id)
+{
+    int64_t now_us = clock_mono_us(ingress->options.clock), retry_s;
+    uint64_t share;
+    if (!shares_take(ingress->shares, tenant_id, now_us, &share, &retry_s)) {
+        refuse_share(ingress, post, item, share, retry_s);
+        return false;
+    }
+    enum limit limit = limits_take(ingress->limits, tenant_id, now_us, &retry_s);
+    if (limit == LIMIT_NONE)
+        return true;
+    shares_dropped(ingress->shares, tenant_id, 1);
+    refuse_rate(ingress, post, item, limit, retry_s);
+    return false;
+}
+
 /* One signal into its lane; false if it has its refusal instead. */
 static bool take_signal(struct ingress *ingress, const struct signal_reader *reader, struct post *post, size_t index,
                         const struct json_node *node, struct span bytes)
@@ -176,17 +256,13 @@ static bool take_signal(struct ingress *ingress, const struct signal_reader *rea
     struct item *item = &post->items[index];
     struct signal signal;
     struct error err;
-    int64_t retry_s;
     int rc = signal_read(reader, &ingress->doc, node, bytes, &signal, &err);
     if (rc) {
         refuse_item(ingress, post, item, rc, &err);
         return false;
     }
-    enum limit limit = limits_take(ingress->limits, signal.tenant_id, clock_mono_us(ingress->options.clock), &retry_s);
-    if (limit != LIMIT_NONE) {
-        refuse_rate(ingress, post, item, limit, retry_s);
+    if (!take_limits(ingress, post, item, signal.tenant_id))
         return false;
-    }
     item->identity = (struct identity){signal.tenant_id, signal.entitlement_id, signal.id};
     memcpy(item->sha256, signal.sha256, sizeof(item->sha256));
     frames_add(ingress, &signal, post, index);

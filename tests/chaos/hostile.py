@@ -21,7 +21,10 @@ import harness  # noqa: E402
 
 IDLE, LORIS, DEADLINE_S = 10000, 500, 3
 TENANT_RATE = 50                # signals a second that one tenant may send
-FLOOD = ("--tenants", 1, "--entitlements", 1, "--connections", 32)
+FLOOD = ("--tenants", 1, "--entitlements", 1, "--connections", 128)
+BATCHES = (*FLOOD, "--batch", 100)
+BEARABLE = 50                   # batches a second, where nothing but its share of the queue limits a tenant
+TENANT_DEPTH = 2000             # the default of ingress.tenant_depth
 VICTIMS = ("--rate", 500, "--tenants", 1000, "--entitlements", 1, "--connections", 64)
 NOISE_US = 10000                # below it the scheduler of a few shared cores decides, not the service
 MIB = 1024                      # in KiB
@@ -56,6 +59,26 @@ class Sampler(threading.Thread):
             self.latency.append(time.monotonic() - began)
             if status != 202:
                 self.failed.append(status)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.stopping.set()
+        self.join()
+
+
+class Depths(threading.Thread):
+    """How deep the queue is."""
+
+    def __init__(self, service):
+        super().__init__(daemon=True)
+        self.service, self.stopping, self.seen = service, threading.Event(), [0]
+
+    def run(self):
+        while not self.stopping.wait(0.05):
+            self.seen.append(self.service.metric("tai_kanban_depth_signals"))
 
     def __enter__(self):
         self.start()
@@ -169,9 +192,9 @@ class Generator:
         self.process.communicate()
 
 
-def window(options, service, flooded):
-    """(p99 of the victims in µs, their answers, the flood's)."""
-    flood = Generator(options, service, *FLOOD, "--rate", options.flood, "--duration", 4) if flooded else None
+def window(options, service, flood=None):
+    """(p99 of the victims in µs, their answers, the flood's); flood: its arguments."""
+    flood = Generator(options, service, *flood, "--duration", 4) if flood else None
     if flood:
         time.sleep(0.3)
     victims = Generator(options, service, *VICTIMS, "--duration", 3, "--warmup", 0.5).result()
@@ -182,9 +205,9 @@ def test_flood(report, service, options):
     """Windows in turn; the best of each, because what else the machine does only ever adds."""
     quiet, flooded, refused, sent, limited = [], [], 0, 0, 0
     before = memory(service)
-    while len(quiet) < 3 or (len(quiet) < 6 and min(flooded) > 2 * max(min(quiet), NOISE_US)):
-        quiet.append(window(options, service, False)[0])
-        p99, statuses, flood = window(options, service, True)
+    while len(quiet) < 2 or (len(quiet) < 6 and min(flooded) > 2 * max(min(quiet), NOISE_US)):
+        quiet.append(window(options, service)[0])
+        p99, statuses, flood = window(options, service, (*FLOOD, "--rate", options.flood))
         flooded.append(p99)
         refused += sum(count for status, count in statuses.items() if status != "202")
         sent, limited = sent + flood["answered"], limited + flood["statuses"].get("429", 0)
@@ -197,11 +220,30 @@ def test_flood(report, service, options):
                 "the flooding tenant is one of the 1,000")
 
 
+def test_share(report, options):
+    """Without a rate: a flood the machine can bear beside the others, then one without pause, which has its share of the
+    queue and no more."""
+    service, quiet, flooded = start(options.tai, ""), [], []
+    while not quiet or (len(quiet) < 5 and min(flooded) > 2 * max(min(quiet), NOISE_US)):
+        quiet.append(window(options, service)[0])
+        flooded.append(window(options, service, (*BATCHES, "--rate", BEARABLE))[0])
+    base, under = min(quiet), min(flooded)
+    report.line(under <= 2 * max(base, NOISE_US), f"1,000 tenants beside {100 * BEARABLE} signals a second of one, no rate set",
+                f"p99 {base} µs, flooded {under} µs: {under / base:.1f} times (windows {quiet}, {flooded})")
+    with Depths(service) as depths:
+        p99, statuses, flood = window(options, service, (*BATCHES, "--rate", 0))
+    told = {status: count for status, count in statuses.items() if status not in ("202", "429")}
+    report.line(not told and statuses.get("429", 0) <= 50 and max(depths.seen) <= 2 * TENANT_DEPTH,
+                "one tenant without pause, no rate set", f"depth at most {max(depths.seen):.0f}; the others {statuses}, p99 {p99} µs; "
+                f"the flood {flood['statuses']}")
+    finish(report, service, "a flood without a rate")
+
+
 # --- a queue at its limit ---------------------------------------------------------------------------------------------
 
 def test_full_queue(report, options):
     """Publishers who never pause; everything accepted is decided once, in order, and the rest is told when to come again."""
-    trial = harness.Trial(options.tai, options.seed, 0, config="kanban:\n  max_depth: 400\ngovernor:\n  quota_limit: 150\n",
+    trial = harness.Trial(options.tai, options.seed, 0, config="ingress:\n  tenant_depth: 10000\nkanban:\n  max_depth: 400\ngovernor:\n  quota_limit: 150\n",
                           load=harness.Load(clients=6, sizes=(150, 250), pause=0.0, refund=0.0), between=(6, 6))
     peak = []
 
@@ -278,7 +320,7 @@ def main():
     parser.add_argument("corpora")
     parser.add_argument("--soak", type=int, default=0)
     parser.add_argument("--junk", type=int, default=20000)
-    parser.add_argument("--flood", type=int, default=5000, help="its requests a second; 0: as fast as they are answered")
+    parser.add_argument("--flood", type=int, default=0, help="its requests a second; 0: as fast as they are answered")
     parser.add_argument("--only", help="the one test of that name")
     parser.add_argument("--instrumented", action="store_true", help="nothing that is measured")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
@@ -292,9 +334,10 @@ def main():
     service = start(options.tai, LIMITED)
     tests = {"idle": lambda: test_idle(report, service, count), "loris": lambda: test_loris(report, service),
              "junk": lambda: test_junk(report, service, options), "flood": lambda: test_flood(report, service, options),
-             "rest": lambda: finish(report, service, "all of it"), "full": lambda: test_full_queue(report, options)}
+             "rest": lambda: finish(report, service, "all of it"), "share": lambda: test_share(report, options),
+             "full": lambda: test_full_queue(report, options)}
     for name, test in tests.items():
-        if options.only in (None, name) and not (options.instrumented and name == "flood"):
+        if options.only in (None, name) and not (options.instrumented and name in ("flood", "share")):
             test()
     if service.process.poll() is None:
         service.kill()

@@ -253,6 +253,10 @@ static void depth_and_full(struct suite *suite)
     client_subscribe_all(client, SUITE_PARTITIONS);
     client_wait(client, &client->delivered, 3);
     CHECK_INT(kanban_depth(client->kanban), 10); /* delivered is not settled */
+    uint64_t depths = 0;
+    for (uint32_t p = 0; p < SUITE_PARTITIONS; p++)
+        depths += kanban_backend_depth(suite->backend, p);
+    CHECK_INT(depths, 10);
     CHECK_INT(kanban_publish(client->kanban, 2, signals, 1, (void *)4), -EAGAIN);
     client_settle(client, 0);
     wait_depth(client, 6);

@@ -1,5 +1,7 @@
 #!/usr/bin/python3
 """More than the pipeline takes: 503 with Retry-After, memory flat, everything accepted ends once. backpressure.py TAI [TEST…]"""
+import hashlib
+import json
 import os
 import sys
 import threading
@@ -46,7 +48,7 @@ def watch_memory(t, tai, seconds, serving):
 
 
 def test_one_batch(t):
-    with t.tai("kanban:\n  max_depth: 300\n") as tai:
+    with t.tai("kanban:\n  max_depth: 300\ningress:\n  tenant_depth: 10000\n") as tai:
         pending, rounds, refused = {f"b{i}": usage(f"b{i}") for i in range(1000)}, 0, 0
         while pending and rounds < 200:
             status, answer, headers = tai.post(list(pending.values()))
@@ -72,7 +74,7 @@ def test_one_batch(t):
 
 def test_single(t):
     """A queue of one: singles are refused as plain 503."""
-    with t.tai("kanban:\n  max_depth: 1\n") as tai:
+    with t.tai("kanban:\n  max_depth: 1\ningress:\n  tenant_depth: 2\n") as tai:
         answers, stopping = [], threading.Event()
 
         def client(number):
@@ -98,7 +100,7 @@ def test_single(t):
 
 
 def test_overload(t):
-    with t.tai("kanban:\n  max_depth: 400\n") as tai:
+    with t.tai("kanban:\n  max_depth: 400\ningress:\n  tenant_depth: 10000\n") as tai:
         with Load(tai, clients=6, sizes=(200, 300), entitlements=20) as load:
             watch_memory(t, tai, LOAD_S, lambda: t.equal("/livez", tai.get("/livez", tai.port)[0], 200))
         statuses = load.statuses()
@@ -111,6 +113,31 @@ def test_overload(t):
         t.equal("/readyz afterwards", tai.get("/readyz", tai.port)[0], 200)
         t.equal("a signal afterwards", tai.post(usage("after"))[0], 202)
         ended(tai, "after", "acme")
+
+
+def test_one_tenant(t):
+    """One that floods has its share of the queue and no more: the others never meet a full one."""
+    with t.tai("kanban:\n  max_depth: 2000\ningress:\n  tenant_depth: 300\n") as tai:
+        others = 0
+        with Load(tai, clients=5, sizes=(200, 300), entitlements=20, tenants=1) as load:
+            until = time.monotonic() + 2
+            while time.monotonic() < until or not load.statuses().get(429):
+                identity = ("other", "s", f"o{others}")
+                text = json.dumps({"id": f"o{others}", "tenant_id": "other", "sku_id": "s", "type": "usage"})
+                load.history.invoke(identity, hashlib.sha256(text.encode()).hexdigest(), time.monotonic())
+                status = tai.post(text)[0]
+                load.history.complete(identity, "ok" if status == 202 else "fail", time.monotonic())
+                t.equal("status of another tenant's signal", status, 202)
+                others += 1
+        statuses = load.statuses()
+        t.true("the flood is accepted in part", statuses.get(202) and statuses.get(429), statuses)
+        t.equal("other statuses", set(statuses) - {202, 429}, set())
+        tai.settle()
+        load.check(t, tai)
+        tai.kill()
+    with tai:
+        ended(tai, f"o{others - 1}", "other", "s")
+        t.equal("a signal after a restart", tai.post(usage("after"))[0], 202)
 
 
 def test_ledger_behind(t):

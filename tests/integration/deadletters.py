@@ -282,7 +282,7 @@ def test_bulk(t):
 
 def test_full(t):
     """Nothing is dropped: ingress takes what the queue holds, then 503; triage makes room."""
-    tai = t.tai("deadletters:\n  max: 5\nkanban:\n  max_depth: 50\n").start()
+    tai = t.tai("deadletters:\n  max: 5\nkanban:\n  max_depth: 50\ningress:\n  tenant_depth: 51\n").start()
     halted(t, tai, 5)
     statuses = []
     for i in range(60):

@@ -103,6 +103,12 @@ static inline uint64_t gate_depth(const struct kanban_backend *backend)
     return gate_of(backend)->depth;
 }
 
+static inline uint64_t gate_depth_of(const struct kanban_backend *backend, uint32_t partition)
+{
+    (void)partition;
+    return gate_of(backend)->depth;
+}
+
 static inline int gate_poll_fd(const struct kanban_link *link)
 {
     return gate_link(link)->fd;
@@ -118,6 +124,7 @@ static const struct kanban_backend_ops gate_ops = {
     .link_open = gate_link_open,
     .publish = gate_publish,
     .depth = gate_depth,
+    .depth_of = gate_depth_of,
     .poll_fd = gate_poll_fd,
     .dispatch = gate_dispatch,
     .link_close = gate_link_close,
@@ -154,6 +161,7 @@ static inline void rig_init(struct rig *rig)
         .max_body = 1 << 20,
         .max_signal = 64 * 1024,
         .max_batch = 1000,
+        .tenant_depth = 100000,
         .source = "unsigned",
     };
     rig->kanban = (struct kanban_config){.partitions = 16, .max_depth = 100000, .prefetch = 100};
