@@ -217,6 +217,14 @@ static inline void rig_turn(struct rig *rig, int ms)
     event_base_dispatch(rig->base);
 }
 
+/* Until something has happened, a millisecond at most. */
+static inline void rig_step(struct rig *rig)
+{
+    const struct timeval pause = {0, 1000};
+    event_base_loopexit(rig->base, &pause);
+    event_base_loop(rig->base, EVLOOP_ONCE);
+}
+
 static inline void rig_on_drained(void *ctx)
 {
     struct rig *rig = ctx;
@@ -261,7 +269,7 @@ static inline struct rig_answer rig_send(struct rig *rig, const char *request)
                   send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request),
               "send", NULL);
     while (clock_mono_ms(&clock_system) < end) {
-        rig_turn(rig, 1);
+        rig_step(rig);
         char *room = buf_reserve(&answer.all, 65536);
         ssize_t n = recv(fd, room, 65536, MSG_DONTWAIT);
         if (n == 0)
