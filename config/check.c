@@ -82,6 +82,12 @@ static void derive_policies(struct loader *loader)
     jidoka->actions_count = detail_of(loader)->lists[LIST_ACTIONS].count;
 }
 
+void config_use_partitions(struct config *config, int64_t partitions)
+{
+    config->kanban.partitions = partitions;
+    config->store.partitions = config->jidoka.partitions = config->andon.partitions = partitions;
+}
+
 void loader_derive(struct loader *loader)
 {
     struct config *config = loader->config;
@@ -95,7 +101,8 @@ void loader_derive(struct loader *loader)
         config->ingress.rate_burst = config->ingress.rate;
     if (config->ingress.tenant_burst == 0)
         config->ingress.tenant_burst = config->ingress.tenant_rate;
-    config->store.partitions = config->jidoka.partitions = config->andon.partitions = config->kanban.partitions;
+    config_use_partitions(config, config->kanban.partitions_asked > 0 ? config->kanban.partitions_asked
+                                                                      : CONFIG_PARTITIONS_EMBEDDED);
     config->store.shards = config->jidoka.shards = config->andon.ledger.shards;
     config->jidoka.signals_retention_ms = config->store.signals_retention_ms;
     config->jidoka.prefetch = config->kanban.prefetch;

@@ -20,6 +20,8 @@ enum config_exceeded { CONFIG_EXCEEDED_DENY, CONFIG_EXCEEDED_ACTION };
 enum config_action_type { CONFIG_ACTION_NONE };
 
 enum { CONFIG_SECRET_MIN = 16, CONFIG_FILE_MAX = 1 << 20, CONFIG_SHA256_SIZE = 32, CONFIG_SHA256_HEX = 64 };
+/* Of a new data set of `tai run` that says nothing: its one transaction a turn holds the more, the fewer there are. */
+enum { CONFIG_PARTITIONS_EMBEDDED = 4 };
 
 struct config_address {
     const char *text; /* as written: "127.0.0.1:8080", "[::1]:8080" */
@@ -64,9 +66,10 @@ struct ingress_config {
 
 struct kanban_config {
     enum config_kanban backend;
-    int64_t partitions;
-    int64_t max_depth; /* signals */
-    int64_t prefetch;  /* frames */
+    int64_t partitions_asked; /* -1: those of the data set, CONFIG_PARTITIONS_EMBEDDED for a new one */
+    int64_t partitions;       /* in use */
+    int64_t max_depth;        /* signals */
+    int64_t prefetch;         /* frames */
 };
 
 struct store_config {
@@ -210,6 +213,9 @@ void config_free(struct config *config);
 
 /* Whether text is a value of an item's option, such as ("tokens", "role"). -EINVAL with what to write. */
 must_check int config_check_item(const char *section, const char *key, struct span text, struct error *err);
+
+/* What the data set has, where the configuration leaves it open. */
+void config_use_partitions(struct config *config, int64_t partitions);
 
 /* Appends the names of the options and lists whose values differ, comma-separated: of those that are taken over on
  * SIGHUP, or of the others. */

@@ -61,8 +61,9 @@ const struct option config_options[] = {
 
     {"kanban.backend", OPTION_ENUM, "sqlite", .words = kanban_words, AT(kanban.backend),
      .help = "The queue between ingress and jidoka. `memory` is for trials: what is queued is lost with the process."},
-    {"kanban.partitions", OPTION_INT, "16", RANGE(1, 1024), AT(kanban.partitions),
-     .help = "Partitions of the queue. Fixed for a data set: a change is refused at start."},
+    {"kanban.partitions", OPTION_INT, "null", RANGE(1, 1024), .flags = OPTION_NULLABLE, AT(kanban.partitions_asked),
+     .help = "Partitions of the queue. Fixed for a data set: a change is refused at start. null = those of the data "
+             "set; a new one of `tai run` gets 4."},
     {"kanban.max_depth", OPTION_INT, "100000", RANGE(1, 100000000), AT(kanban.max_depth),
      .help = "Signals queued in all partitions; beyond it ingress answers 503."},
     {"kanban.prefetch", OPTION_INT, "100", RANGE(1, 10000), AT(kanban.prefetch),

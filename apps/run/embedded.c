@@ -122,8 +122,9 @@ static void on_fixed(struct store_request *request, int status)
     *(int *)request->ctx = status;
 }
 
-/* Compares what is fixed for a data set with the configuration. */
-static int fix(struct store *store, const char *name, uint64_t value, struct error *err)
+/* Compares what is fixed for a data set with the configuration. A new data set gets value; ret_stored NULL: it must be
+ * that. */
+static int fix(struct store *store, const char *name, uint64_t value, uint64_t *ret_stored, struct error *err)
 {
     int status = 1;
     struct store_fix request = {.req = {.done = on_fixed, .ctx = &status}, .name = name, .value = value};
@@ -140,7 +141,9 @@ static int fix(struct store *store, const char *name, uint64_t value, struct err
     arena_done(&request.req.arena);
     if (status < 0)
         return status;
-    if (request.stored != value)
+    if (ret_stored)
+        *ret_stored = request.stored;
+    else if (request.stored != value)
         return error_set(err, -EINVAL,
                          "%s is %llu in the configuration, but this data set was made with %llu: set it back, or start "
                          "with another run.data and send the signals again from their source",
@@ -148,9 +151,18 @@ static int fix(struct store *store, const char *name, uint64_t value, struct err
     return 0;
 }
 
-static int open_data(struct embedded *e, struct error *err)
+static int fix_partitions(struct store *store, struct config *config, struct error *err)
 {
-    const struct config *config = e->config;
+    uint64_t stored = (uint64_t)config->store.partitions;
+    bool asked = config->kanban.partitions_asked > 0;
+    int rc = fix(store, "kanban.partitions", stored, asked ? NULL : &stored, err);
+    if (rc == 0)
+        config_use_partitions(config, (int64_t)stored);
+    return rc;
+}
+
+static int open_data(struct embedded *e, struct config *config, struct error *err)
+{
     struct db_options options = {.path = config->store.path,
                                  .schema = store_sqlite_schema,
                                  .sync = true,
@@ -161,8 +173,8 @@ static int open_data(struct embedded *e, struct error *err)
     rc = rc ? rc : db_open(&options, &e->db, err);
     rc = rc ? rc : store_sqlite_new(e->db, &e->store, err);
     rc = rc ? rc : store_open(e->store, &store, err);
-    rc = rc ? rc : fix(store, "kanban.partitions", (uint64_t)config->store.partitions, err);
-    rc = rc ? rc : fix(store, "ledger.shards", (uint64_t)config->store.shards, err);
+    rc = rc ? rc : fix_partitions(store, config, err);
+    rc = rc ? rc : fix(store, "ledger.shards", (uint64_t)config->store.shards, NULL, err);
     store_close(store);
     if (rc == 0 && config->kanban.backend == CONFIG_KANBAN_MEMORY)
         e->queue = kanban_memory_new((uint32_t)config->kanban.partitions);
@@ -201,12 +213,12 @@ static void describe(const struct embedded *e)
     data_lock_describe(e->lock_fd, text);
 }
 
-int embedded_start(const struct config *config, const struct log *log, struct embedded **ret, struct error *err)
+int embedded_start(struct config *config, const struct log *log, struct embedded **ret, struct error *err)
 {
     struct embedded *e = xcalloc(1, sizeof(*e));
     init(e, config, log);
     e->err = err;
-    int rc = open_data(e, err);
+    int rc = open_data(e, config, err);
     rc = rc ? rc : loop_new("andon", &e->andon_loop, err);
     rc = rc ? rc : loop_new("jidoka", &e->jidoka_loop, err);
     rc = rc ? rc : loop_new("ingress", &e->ingress_loop, err);

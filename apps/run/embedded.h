@@ -7,10 +7,9 @@
 
 struct embedded;
 
-/* Takes the data lock, opens the data set, starts andon, jidoka, ingress in that order. -EBUSY: another process holds
- * the data directory (err names it). */
-must_check int embedded_start(const struct config *config, const struct log *log, struct embedded **ret,
-                              struct error *err);
+/* config: what it leaves to the data set is filled in. Takes the data lock, opens the data set, starts andon, jidoka,
+ * ingress in that order. -EBUSY: another process holds the data directory (err names it). */
+must_check int embedded_start(struct config *config, const struct log *log, struct embedded **ret, struct error *err);
 /* Takes over what is reloadable of next, and keeps nothing of it. -EINVAL: what it allows would be unsafe where the
  * layers listen; nothing has changed then. */
 must_check int embedded_reload(struct embedded *embedded, const struct config *next, struct error *err);

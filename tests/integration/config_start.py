@@ -93,15 +93,24 @@ def test_several_problems(t):
 
 def test_fixed_for_a_data_set(t):
     filled(t)
-    for name, text, was in (("kanban.partitions", "kanban:\n  partitions: 8\n", 16),
+    for name, text, was in (("kanban.partitions", "kanban:\n  partitions: 8\n", 4),
                             ("ledger.shards", "ledger:\n  shards: 2\n", 1)):
         code, said = t.refused_start("--config", t.file("other.yaml", text))
         t.equal(f"exit code with other {name}", code, USAGE)
         for part in (name, str(was), "set it back", "another run.data"):
             t.contains(f"message about {name}", said, part)
-    tai = t.tai("kanban:\n  partitions: 16\nledger:\n  shards: 1\n")
+    tai = t.tai("kanban:\n  partitions: 4\nledger:\n  shards: 1\n")
     with tai:
         t.equal("the data set as it was", ended(tai, "1", "acme")["status"], "executed")
+
+
+def test_partitions_left_to_the_data_set(t):
+    with t.tai("kanban:\n  partitions: 16\n") as tai:
+        t.equal("POST", tai.post(usage("1"))[0], 202)
+        ended(tai, "1", "acme")
+    with t.tai() as tai:
+        t.equal("the data set as it was", ended(tai, "1", "acme")["status"], "executed")
+        t.equal("partitions in use", len(tai.get("/v1/partitions?limit=100", tai.andon_port)[1]["partitions"]), 16)
 
 
 def test_second_run(t):

@@ -386,7 +386,7 @@ Test(config_bad, command_line)
     cr_expect_str_eq(lines,
                      "command line: run.dta: no such option; did you mean run.data?\n"
                      "command line: keys: no such option\n"
-                     "command line: kanban.partitions: \"x\" is not a whole number in digits\n"
+                     "command line: kanban.partitions: \"x\" is not a whole number in digits, or null\n"
                      "command line: ingress.listen: 0.0.0.0:1 is open to others, and there are no keys: add "
                      "`keys`, or listen on 127.0.0.1",
                      "%s", lines);

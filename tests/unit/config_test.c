@@ -60,7 +60,8 @@ Test(config, defaults)
         cr_assert_eq(c->ingress.rate, 0);
         cr_assert_eq(c->ingress.keys_count, 0);
         cr_assert_eq(c->kanban.backend, CONFIG_KANBAN_SQLITE);
-        cr_assert_eq(c->kanban.partitions, 16);
+        cr_assert_eq(c->kanban.partitions_asked, -1);
+        cr_assert_eq(c->kanban.partitions, CONFIG_PARTITIONS_EMBEDDED);
         cr_assert_eq(c->kanban.max_depth, 100000);
         cr_assert_str_eq(c->store.path, "./tai-data/tai.db");
         cr_assert_eq(c->store.signals_retention_ms, 7LL * 86400000);
