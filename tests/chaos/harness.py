@@ -3,6 +3,7 @@ and the end: heal, drain, dump, check. Standard library only."""
 import base64
 import ctypes
 import dataclasses
+import datetime
 import hashlib
 import http.client
 import json
@@ -11,6 +12,7 @@ import random
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -55,6 +57,10 @@ def thread_of(pid, name, last=False):
             if comm.read().strip() == name and (last or found is None):
                 found = int(tid)
     return found
+
+
+def utc():
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
 
 
 class Service(Tai):
@@ -160,8 +166,9 @@ class Client(threading.Thread):
         self.careless = []  # 429 or 503 without Retry-After
 
     def identity(self, event=None):
+        """Events carry their own time: those of a governor are taken in its order."""
         self.sent += 1
-        return {"id": f"c{self.number}-{self.sent}", "tenant_id": f"t{self.random.randrange(self.load.tenants)}",
+        return {**({"time": utc()} if event else {}), "id": f"c{self.number}-{self.sent}", "tenant_id": f"t{self.random.randrange(self.load.tenants)}",
                 "entitlement_id": f"e{self.random.randrange(self.load.entitlements)}-{self.sent // self.load.renew}",
                 "type": event or "usage"}
 
@@ -179,9 +186,9 @@ class Client(threading.Thread):
         if kind < self.load.resend and self.past:
             return [self.random.sample(self.past, min(len(self.past), self.random.choice((1, 3))))]
         if kind < self.load.resend + self.load.refund:
-            opened, closed = self.identity(REFUND), self.identity()
+            opened, closed = self.identity(REFUND), self.identity(REFUNDED)
             return [[self.pack(opened)], [self.signal() for _ in range(5)],
-                    [self.pack({**opened, "id": closed["id"], "type": REFUNDED})]]
+                    [self.pack({**opened, **{name: closed[name] for name in ("id", "type", "time")}})]]
         return [[self.signal() for _ in range(self.random.choice(self.load.sizes))]]
 
     def run(self):
@@ -274,6 +281,27 @@ class Crew:
         return [status for client in self.clients for status in client.careless]
 
 
+HOUR, DAY = 3600 * 1000, 24 * 3600 * 1000
+YEAR = 365 * DAY
+# Of both signs, past the 7 days of retention, past leap years, further than anybody's clock should be.
+OFFSETS = (HOUR, -HOUR, 2 * YEAR, 0, -3 * YEAR, 40 * DAY, -8 * DAY, 30 * YEAR, -20 * YEAR, 6 * DAY)
+AGED = ("too_old", "wait_expired")  # endings that a jump could cause
+
+
+class Clock:
+    """How far the wall clock of a tai-chaos is off, in milliseconds (shim/clock.c)."""
+
+    def __init__(self, directory):
+        self.path = os.path.join(directory, "clock")
+        with open(self.path, "wb") as out:
+            out.write(struct.pack("=q", 0))
+        self.env = {"TAI_CHAOS_CLOCK": self.path}
+
+    def set(self, offset):
+        with open(self.path, "r+b") as out:
+            out.write(struct.pack("=q", offset))
+
+
 KINDS = ("supervisor", "both", "both", "term", "stall", "worker", "worker", "stopped")
 
 
@@ -283,7 +311,9 @@ def hurt(service, rng, kinds):
     kind = rng.choice(kinds)
     if kind in ("worker", "stopped") and service.crashes >= SUPERVISED_CRASHES:
         kind = "both"
-    if kind in ("worker", "stopped"):
+    if kind == "jump":
+        pass    # the clock has been set
+    elif kind in ("worker", "stopped"):
         service.kill_worker(kind == "stopped")
     elif kind == "stall":
         service.stall(rng.uniform(0.01, 0.3))
@@ -319,7 +349,7 @@ def close_refunds(service, history, deadline):
         client = Client(99, service, history, Load(), 0)
         for governor in waiting:
             number += 1
-            client.attempt([client.pack({"id": f"end-{number}", "tenant_id": governor["tenant_id"],
+            client.attempt([client.pack({"id": f"end-{number}", "time": utc(), "tenant_id": governor["tenant_id"],
                                          "entitlement_id": governor["entitlement_id"], "type": REFUNDED})])
         time.sleep(0.05)
 
@@ -407,19 +437,25 @@ class Trial:
     timeout: float = 60             # to heal and drain
     show: int = 20                  # violations printed
     kinds: tuple = KINDS
+    jumps: bool = False             # with every fault the wall clock jumps; of a tai-chaos
 
     def run(self):
         """Fills violations, faults, slowest, outcomes, checkpoints."""
         rng, self.history = random.Random(self.seed), checker.History()
         self.violations, self.faults, self.slowest = checker.Violations(self.show), {}, 0.0
         self.data = tempfile.mkdtemp(prefix="tai-chaos-")
-        self.service = Service(self.binary, data=self.data, config=os.path.join(self.data, "config.yaml"), env=self.env)
+        self.clock = Clock(self.data)
+        self.service = Service(self.binary, data=self.data, config=os.path.join(self.data, "config.yaml"),
+                               env={**self.env, **self.clock.env})
         self.configure("10s")
         try:
             self.hurt(rng)
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             self.violations.add(f"a cycle failed: {error}")
         check(self.service, self.history, self.violations, self.quota_limit, self.timeout)
+        for reason in AGED:
+            if self.violations.endings[reason]:
+                self.violations.add(f"{self.violations.endings[reason]} signals ended as {reason}")
         self.outcomes, self.checkpoints = self.history.outcomes(), len(self.history.checkpoints)
         return self
 
@@ -435,6 +471,8 @@ class Trial:
             for _ in range(self.cycles):
                 time.sleep(rng.uniform(*self.between))
                 self.configure(rng.choice(("10s", "1s", "100ms")))
+                if self.jumps:
+                    self.clock.set(rng.choice(OFFSETS) + rng.randrange(HOUR))
                 kind, took = hurt(self.service, rng, self.kinds)
                 self.faults[kind] = self.faults.get(kind, 0) + 1
                 self.slowest = max(self.slowest, took)

@@ -25,6 +25,7 @@ class Bug:
     load: dict = dataclasses.field(default_factory=dict)
     between: tuple = (0.02, 0.3)
     kinds: tuple = harness.KINDS
+    jumps: bool = False
 
 
 FULL = {"TAI_CHAOS_VFS": "volatile", "TAI_CHAOS_FULL": "150"}
@@ -55,6 +56,7 @@ BUGS = {
     "requeue_lost": Bug("requeued, no ending", cycles=2, load=ORDERS),
     "discard_unreceipted": Bug("applied, with 0 operator receipts", cycles=1, load=ORDERS),
     "letter_lost": Bug("is not open, though nobody resolved it", cycles=1, load=ORDERS),
+    "wall_trusted": Bug("signals ended as too_old", cycles=8, kinds=KILLS, jumps=True),
     "checkpoint_early": Bug("a checkpoint of size|the checkpoint of size|not drained", kinds=KILLS),
 }
 
@@ -62,7 +64,8 @@ BUGS = {
 def trial(binary, seed, bug=None, plan=Bug("")):
     env = {**plan.env, **({"TAI_CHAOS_BUG": bug} if bug else {})}
     load = harness.Load(**{"clients": 4, "pause": 0.004, "sizes": (1, 1, 5, 30), "refund": 0.005, **plan.load})
-    run = harness.Trial(binary, seed, plan.cycles, env=env, load=load, between=plan.between, kinds=plan.kinds)
+    run = harness.Trial(binary, seed, plan.cycles, env=env, load=load, between=plan.between, kinds=plan.kinds,
+                        jumps=plan.jumps)
     if bug:     # what does not come to rest need not be waited for long
         run.config += "shutdown:\n  timeout: 500ms\n"
         run.timeout, run.show = 2, 0

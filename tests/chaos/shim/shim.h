@@ -6,6 +6,7 @@
  *   TAI_CHAOS_NOSYNC=MS       with these: MS after the start and later, syncs are acknowledged and not done
  *   TAI_CHAOS_WRITEBACK=N     with these: one write in N goes through at once, as a kernel may
  *   TAI_CHAOS_FULL=MS         the disk is full for the last MS of every 4 × MS
+ *   TAI_CHAOS_CLOCK=FILE      the wall clock is off by the milliseconds in that file, an int64
  *   TAI_CHAOS_SLOW=MS         commits of jidoka wait so long before they are begun
  *   TAI_CHAOS_BUG=name        a planted bug (bugs_….c)
  *
