@@ -19,10 +19,11 @@ class Tai:
         self.data = data or tempfile.mkdtemp(prefix="tai-test-")
         self.log_path = os.path.join(self.data, "test.log") if os.path.isdir(self.data) else tempfile.mktemp()
         self.process, self.port, self.andon_port = None, 0, 0
+        self.andon_host, self.token = "127.0.0.1", None
 
     def start(self, timeout=30):
         arguments = ["run", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
-                     "--andon-listen", f"127.0.0.1:{self.andon_port}"]
+                     "--andon-listen", f"{self.andon_host}:{self.andon_port}"]
         if self.config:
             arguments += ["--config", self.config]
         with open(self.log_path, "ab") as log:
@@ -71,7 +72,8 @@ class Tai:
         return self.request("POST", path, body, {"Content-Type": "application/json", **(headers or {})}, self.port, timeout)
 
     def get(self, path, port=None, timeout=30):
-        return self.request("GET", path, None, {}, port or self.andon_port, timeout)
+        headers = {"Authorization": "Bearer " + self.token} if self.token and not port else {}
+        return self.request("GET", path, None, headers, port or self.andon_port, timeout)
 
     @staticmethod
     def request(method, path, body, headers, port, timeout):
