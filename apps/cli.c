@@ -135,10 +135,61 @@ static int unknown_option(const struct cli *cli, const char *text)
     return cli_wrong(cli, "unknown option '%s'", text);
 }
 
+/* what: "--state", or "'x' is no state:" of an argument */
+static int say_form(const struct cli *cli, const char *what, const struct cli_form *form, const char *text)
+{
+    struct buf known;
+    int code;
+    if (!form->choices)
+        return cli_wrong(cli, "%s must be %s, not '%s'", what, form->wanted, text);
+    buf_init(&known, 1024);
+    for (size_t i = 0; form->choices[i]; i++)
+        buf_addf(&known, "%s%s", i ? ", " : "", form->choices[i]);
+    const char *near = suggest(span_of(text), form->choices);
+    if (near)
+        code = cli_wrong(cli, "%s must be one of %s, not '%s'; did you mean %s?", what, buf_cstr(&known), text, near);
+    else
+        code = cli_wrong(cli, "%s must be one of %s, not '%s'", what, buf_cstr(&known), text);
+    buf_done(&known);
+    return code;
+}
+
+static bool fits(const struct cli_form *form, const char *text)
+{
+    if (!form->choices)
+        return form->fits(span_of(text));
+    for (size_t i = 0; form->choices[i]; i++)
+        if (strcmp(form->choices[i], text) == 0)
+            return true;
+    return false;
+}
+
 static int store(struct cli *cli, int row)
 {
-    cli->values[row] = cli->verb->options[row].value ? optarg : "";
-    return cli->verb->options[row].number ? parse_number(cli, row) : CLI_GO_ON;
+    const struct cli_option *option = &cli->verb->options[row];
+    char what[40];
+    cli->values[row] = option->value ? optarg : "";
+    if (option->number)
+        return parse_number(cli, row);
+    snprintf(what, sizeof(what), "--%s", option->name);
+    if (option->form && !fits(option->form, optarg))
+        return say_form(cli, what, option->form, optarg);
+    if (option->value && !*optarg)
+        return cli_wrong(cli, "%s must not be empty", what);
+    return CLI_GO_ON;
+}
+
+static int check_arguments(const struct cli *cli)
+{
+    for (int i = 0; i < cli->arg_count; i++) {
+        const struct cli_form *form = cli->verb->forms[i > 0];
+        if (form && !fits(form, cli->args[i])) {
+            char what[40];
+            snprintf(what, sizeof(what), "the %s", form->noun);
+            return say_form(cli, what, form, cli->args[i]);
+        }
+    }
+    return CLI_GO_ON;
 }
 
 static int row_of(const struct cli_verb *verb, int c)
@@ -210,7 +261,8 @@ int cli_parse(struct cli *cli, const struct cli_verb *verb, int argc, char **arg
         return cli_wrong(cli, "unexpected argument '%s'", cli->args[verb->max_args]);
     if (cli->arg_count < verb->min_args)
         return cli_wrong(cli, "missing argument: usage is tai %s %s", verb->name, verb->arguments);
-    return verb->check ? verb->check(cli) : CLI_GO_ON;
+    code = check_arguments(cli);
+    return code == CLI_GO_ON && verb->check ? verb->check(cli) : code;
 }
 
 int cli_row(const struct cli *cli, const char *name)

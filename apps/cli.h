@@ -3,12 +3,13 @@
 #ifndef TAI_APPS_CLI_H
 #define TAI_APPS_CLI_H
 
+#include "apps/forms.h"
 #include "apps/verb.h"
 #include "common/buf.h"
 
 #include <stdio.h>
 
-enum { CLI_OPTIONS_MAX = 20, CLI_GO_ON = -1 };
+enum { CLI_OPTIONS_MAX = 24, CLI_GO_ON = -1 };
 
 /* One row of a verb's options. */
 struct cli_option {
@@ -18,6 +19,7 @@ struct cli_option {
     char letter; /* short form, or 0 */
     bool number; /* the value is a decimal integer from min to max */
     int64_t min, max;
+    const struct cli_form *form; /* of the value; NULL: any text that is not empty */
 };
 
 /* Rows that several verbs have. */
@@ -35,6 +37,27 @@ struct cli_option {
     {                                                                                                                  \
         "limit", "N", "at most so many (default 100; 0: all)", 0, true, 0, INT64_MAX                                   \
     }
+#define CLI_REVERSE                                                                                                    \
+    {                                                                                                                  \
+        "reverse", NULL, "from the other end: what comes last first", 'r'                                              \
+    }
+#define CLI_TENANT(help_text)                                                                                          \
+    {                                                                                                                  \
+        .name = "tenant", .value = "TENANT", .help = (help_text), .letter = 't', .form = &form_tenant                  \
+    }
+#define CLI_ENTITLEMENT(help_text)                                                                                     \
+    {                                                                                                                  \
+        .name = "entitlement", .value = "ID", .help = (help_text), .letter = 'e', .form = &form_entitlement            \
+    }
+#define CLI_SINCE                                                                                                      \
+    {                                                                                                                  \
+        .name = "since", .value = "TIME", .help = "only from then on: 2026-11-20T12:00:00Z, 2026-11-20, or 2h (ago)",  \
+        .form = &form_time                                                                                             \
+    }
+#define CLI_BEFORE                                                                                                     \
+    {                                                                                                                  \
+        .name = "before", .value = "TIME", .help = "only what is older", .form = &form_time                            \
+    }
 
 struct cli;
 struct cli_verb {
@@ -44,6 +67,7 @@ struct cli_verb {
     const char *notes;                /* behind the options in the help, or NULL */
     const struct cli_option *options; /* ends with {0}; --help is added */
     int min_args, max_args;
+    const struct cli_form *forms[2];     /* of the arguments; the second one's also of those behind it; NULL: any */
     int (*check)(const struct cli *cli); /* what the table cannot say: CLI_GO_ON, or an exit code, said; or NULL */
 };
 

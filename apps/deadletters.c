@@ -11,23 +11,10 @@
 
 enum { WAIT_MS = 30000, PATH_BYTES = 512 };
 
-static const char *const parameters[DEADLETTER_FILTERS] = {[DEADLETTER_CLASS] = "class",
-                                                           [DEADLETTER_REASON] = "reason",
-                                                           [DEADLETTER_TENANT] = "tenant_id",
-                                                           [DEADLETTER_ENTITLEMENT] = "entitlement_id",
-                                                           [DEADLETTER_BEFORE] = "before"};
-
-void deadletters_path(const struct cli *cli, int first, struct buf *path)
-{
-    buf_add_str(path, "/v1/deadletters");
-    for (int i = 0; i < DEADLETTER_FILTERS; i++)
-        url_query(path, parameters[i], span_of(cli->values[first + i]));
-}
-
-bool deadletters_filtered(const struct cli *cli, int first)
+bool deadletters_filtered(const struct cli *cli)
 {
     for (int i = 0; i < DEADLETTER_FILTERS; i++)
-        if (cli->values[first + i])
+        if (cli->values[i])
             return true;
     return false;
 }

@@ -5,25 +5,27 @@
 #include "apps/session.h"
 #include "common/hash.h"
 
-/* Rows of options, the first ones of a verb's table from `first` on. */
+/* Rows of options, the first ones of a verb's table; they are the filters of list_query. */
 enum {
     DEADLETTER_CLASS,
     DEADLETTER_REASON,
     DEADLETTER_TENANT,
     DEADLETTER_ENTITLEMENT,
+    DEADLETTER_SINCE,
     DEADLETTER_BEFORE,
     DEADLETTER_FILTERS
 };
 #define CLI_DEADLETTER_FILTERS                                                                                         \
-    [DEADLETTER_CLASS] = {"class", "CLASS", "only those: tenant, destination, pipeline, policy or poison"},            \
+    [DEADLETTER_CLASS] = {.name = "class",                                                                             \
+                          .value = "CLASS",                                                                            \
+                          .help = "only those: tenant, destination, pipeline, policy or poison",                       \
+                          .form = &form_class},                                                                        \
     [DEADLETTER_REASON] = {"reason", "REASON", "only those that ended so: governor_halted, overflow, timeout, …"},     \
-    [DEADLETTER_TENANT] = {"tenant", "TENANT", "only this tenant's", 't'},                                             \
-    [DEADLETTER_ENTITLEMENT] = {"entitlement", "ID", "only those of this entitlement", 'e'},                           \
-    [DEADLETTER_BEFORE] = {"before", "TIME", "only those that ended before, as 2026-11-20T12:00:00Z"}
+    [DEADLETTER_TENANT] = CLI_TENANT("only this tenant's"),                                                            \
+    [DEADLETTER_ENTITLEMENT] = CLI_ENTITLEMENT("only those of this entitlement"), [DEADLETTER_SINCE] = CLI_SINCE,      \
+    [DEADLETTER_BEFORE] = CLI_BEFORE
 
-/* "/v1/deadletters?class=…" of the filters that were given. */
-void deadletters_path(const struct cli *cli, int first, struct buf *path);
-bool deadletters_filtered(const struct cli *cli, int first);
+bool deadletters_filtered(const struct cli *cli);
 
 struct deadletter_item {
     char id[UUID_TEXT + 1];

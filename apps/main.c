@@ -27,6 +27,9 @@ static const struct verb {
     {"deadletter show", verb_deadletter_show, "one dead letter with its signal"},
     {"deadletter requeue", verb_deadletter_requeue, "run dead letters again, edited if need be"},
     {"deadletter discard", verb_deadletter_discard, "give dead letters up, with a reason"},
+    {"command list", verb_command_list, "what operators ordered, and what became of it"},
+    {"command show", verb_command_show, "one command"},
+    {"partition list", verb_partition_list, "who works on which partition, counters, what is open"},
     {"receipt list", verb_receipt_list, "receipts of a tenant or of the log"},
     {"receipt show", verb_receipt_show, "one receipt"},
     {"receipt export", verb_receipt_export, "a ledger, or a tenant's part of it, as a file that verifies offline"},
@@ -39,7 +42,8 @@ static const struct verb {
     {"version", verb_version, "version of this program"},
 };
 
-static const char *const groups[] = {"signal", "governor", "deadletter", "receipt", "key", "config"};
+static const char *const groups[] = {"signal",    "governor", "deadletter", "command",
+                                     "partition", "receipt",  "key",        "config"};
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]), GROUPS = sizeof(groups) / sizeof(groups[0]) };
 

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-enum { COLUMNS_MAX = 12, LABEL_WIDTH = 13 };
+enum { COLUMNS_MAX = 16, LABEL_WIDTH = 13 };
 
 struct table {
     const char *const *headings;

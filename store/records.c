@@ -22,21 +22,21 @@ const char *const deadletter_class_names[CLASS_COUNT + 1] = {[CLASS_TENANT] = "t
                                                              [CLASS_POLICY] = "policy",
                                                              [CLASS_POISON] = "poison"};
 
-const char *const governor_state_names[GOVERNOR_STATE_COUNT] = {[GOVERNOR_BOOT] = "boot",
-                                                                [GOVERNOR_ACTIVE] = "active",
-                                                                [GOVERNOR_ACTION_PENDING] = "action_pending",
-                                                                [GOVERNOR_SUSPENDED] = "suspended",
-                                                                [GOVERNOR_COMPLYING] = "complying",
-                                                                [GOVERNOR_DEGRADED] = "degraded",
-                                                                [GOVERNOR_HALTED] = "halted",
-                                                                [GOVERNOR_TESTING] = "testing"};
+const char *const governor_state_names[GOVERNOR_STATE_COUNT + 1] = {[GOVERNOR_BOOT] = "boot",
+                                                                    [GOVERNOR_ACTIVE] = "active",
+                                                                    [GOVERNOR_ACTION_PENDING] = "action_pending",
+                                                                    [GOVERNOR_SUSPENDED] = "suspended",
+                                                                    [GOVERNOR_COMPLYING] = "complying",
+                                                                    [GOVERNOR_DEGRADED] = "degraded",
+                                                                    [GOVERNOR_HALTED] = "halted",
+                                                                    [GOVERNOR_TESTING] = "testing"};
 
 const char *const entitlement_names[ENTITLEMENT_COUNT] = {[ENTITLEMENT_INACTIVE] = "inactive",
                                                           [ENTITLEMENT_ACTIVE] = "active",
                                                           [ENTITLEMENT_SUSPENDED] = "suspended",
                                                           [ENTITLEMENT_CANCELLED] = "cancelled"};
 
-const char *const quota_period_names[PERIOD_COUNT] = {
+const char *const quota_period_names[PERIOD_COUNT + 1] = {
     [PERIOD_NONE] = "none", [PERIOD_HOUR] = "hour", [PERIOD_DAY] = "day", [PERIOD_MONTH] = "month"};
 
 /* Years 1 to 9999; instants outside are taken as the nearest inside, so that no sum below overflows. */

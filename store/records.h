@@ -61,7 +61,7 @@ enum governor_state {
     GOVERNOR_TESTING,
     GOVERNOR_STATE_COUNT
 };
-extern const char *const governor_state_names[GOVERNOR_STATE_COUNT];
+extern const char *const governor_state_names[GOVERNOR_STATE_COUNT + 1]; /* ended by NULL */
 
 enum entitlement {
     ENTITLEMENT_INACTIVE,
@@ -73,7 +73,7 @@ enum entitlement {
 extern const char *const entitlement_names[ENTITLEMENT_COUNT];
 
 enum quota_period { PERIOD_NONE, PERIOD_HOUR, PERIOD_DAY, PERIOD_MONTH, PERIOD_COUNT };
-extern const char *const quota_period_names[PERIOD_COUNT];
+extern const char *const quota_period_names[PERIOD_COUNT + 1]; /* ended by NULL */
 
 enum breaker_opener { OPENED_BY_NOBODY, OPENED_BY_BREAKER, OPENED_BY_OPERATOR };
 

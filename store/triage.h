@@ -51,7 +51,7 @@ enum command_kind {
     COMMAND_DISCARD,
     COMMAND_KIND_COUNT
 };
-extern const char *const command_kind_names[COMMAND_KIND_COUNT];
+extern const char *const command_kind_names[COMMAND_KIND_COUNT + 1]; /* ended by NULL */
 
 enum command_status { COMMAND_PENDING, COMMAND_APPLIED, COMMAND_REJECTED, COMMAND_STATUS_COUNT };
 extern const char *const command_status_names[COMMAND_STATUS_COUNT + 1]; /* ended by NULL */

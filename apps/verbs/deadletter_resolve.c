@@ -1,6 +1,7 @@
 /* `tai deadletter requeue` and `tai deadletter discard`: by id or by filter. */
 #include "apps/command.h"
 #include "apps/deadletters.h"
+#include "apps/list.h"
 #include "apps/output.h"
 #include "apps/signal_revision.h"
 #include "common/mem.h"
@@ -25,13 +26,16 @@ enum {
 };
 
 #define COMMON                                                                                                         \
-    CLI_DEADLETTER_FILTERS,                                                                                            \
-        [ALL] = {"all", NULL, "all that are open"},                                                                    \
-        [DRY_RUN] = {"dry-run", NULL, "say what would be done, and do nothing"},                                       \
-        [YES] = {"yes", NULL, "do not ask", 'y'}, [BECAUSE] = {"because", "TEXT", "why, for the receipts"},            \
-        [RATE] = {"rate", "N", "at most so many a second (default 100)", 0, true, 1, 10000},                           \
-        [NO_WAIT] = {"no-wait", NULL, "do not wait until it has been carried out"}, [OPERATOR] = CLI_OPERATOR,         \
-        [JSON] = CLI_JSON, [SERVER] = CLI_SERVER
+    CLI_DEADLETTER_FILTERS, [ALL] = {"all", NULL, "all that are open"},                                                \
+                            [DRY_RUN] = {"dry-run", NULL, "say what would be done, and do nothing"},                   \
+                            [YES] = {"yes", NULL, "do not ask", 'y'},                                                  \
+                            [BECAUSE] = {.name = "because",                                                            \
+                                         .value = "TEXT",                                                              \
+                                         .help = "why, for the receipts",                                              \
+                                         .form = &form_text},                                                          \
+                            [RATE] = {"rate", "N", "at most so many a second (default 100)", 0, true, 1, 10000},       \
+                            [NO_WAIT] = {"no-wait", NULL, "do not wait until it has been carried out"},                \
+                            [OPERATOR] = CLI_OPERATOR, [JSON] = CLI_JSON, [SERVER] = CLI_SERVER
 
 static const struct cli_option discard_options[] = {COMMON, {0}};
 static const struct cli_option requeue_options[] = {
@@ -43,7 +47,7 @@ static const struct cli_option requeue_options[] = {
 
 static int check(const struct cli *cli)
 {
-    bool filtered = deadletters_filtered(cli, 0) || cli->values[ALL];
+    bool filtered = deadletters_filtered(cli) || cli->values[ALL];
     bool requeue = cli->verb->options == requeue_options;
     bool edits = requeue && (cli->values[EDIT] || cli->values[EDITOR]);
     if (cli->arg_count && filtered)
@@ -70,6 +74,7 @@ static const struct cli_verb requeue = {
     .notes = "Each has its own receipt. What fails again is a new dead letter. Exit code 1 if any was not requeued.",
     .options = requeue_options,
     .max_args = 1000,
+    .forms = {&form_uuid, &form_uuid},
     .check = check,
 };
 
@@ -80,6 +85,7 @@ static const struct cli_verb discard = {
     .notes = "--because is required: it stands in each receipt. Exit code 1 if any was not discarded.",
     .options = discard_options,
     .max_args = 1000,
+    .forms = {&form_uuid, &form_uuid},
     .check = check,
 };
 
@@ -112,7 +118,8 @@ static int find_all(struct resolution *r)
 {
     struct buf path;
     buf_init(&path, 1 << 13);
-    deadletters_path(r->cli, 0, &path);
+    buf_add_str(&path, "/v1/deadletters");
+    list_query(r->cli, &path);
     int code = session_list(&r->session, buf_cstr(&path), "deadletters", 0, take_item, r, NULL);
     buf_done(&path);
     return code;

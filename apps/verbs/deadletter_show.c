@@ -21,6 +21,7 @@ static const struct cli_verb verb = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .forms = {&form_uuid},
 };
 
 enum { PATH_BYTES = 1024, SCRATCH_MAX = 32 << 20 };

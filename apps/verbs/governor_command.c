@@ -8,7 +8,7 @@
 enum { BECAUSE, NO_WAIT, OPERATOR, JSON, SERVER, TOKEN_FILE, LIMIT, PERIOD, SKU };
 
 #define COMMON                                                                                                         \
-    [BECAUSE] = {"because", "TEXT", "why, for the receipt"},                                                           \
+    [BECAUSE] = {.name = "because", .value = "TEXT", .help = "why, for the receipt", .form = &form_text},              \
     [NO_WAIT] = {"no-wait", NULL, "do not wait until it has been carried out"}, [OPERATOR] = CLI_OPERATOR,             \
     [JSON] = CLI_JSON, [SERVER] = CLI_SERVER
 
@@ -16,8 +16,11 @@ static const struct cli_option plain_options[] = {COMMON, {0}};
 static const struct cli_option activate_options[] = {
     COMMON,
     [LIMIT] = {"quota-limit", "N", "signals it allows in a period; none: no limit (default: as it is)"},
-    [PERIOD] = {"quota-period", "PERIOD", "none, hour, day or month (default: as it is)"},
-    [SKU] = {"sku", "ID", "the SKU it is for (default: as it is)"},
+    [PERIOD] = {.name = "quota-period",
+                .value = "PERIOD",
+                .help = "none, hour, day or month (default: as it is)",
+                .form = &form_period},
+    [SKU] = {.name = "sku", .value = "ID", .help = "the SKU it is for (default: as it is)", .form = &form_sku},
     {0},
 };
 
@@ -26,7 +29,10 @@ static const char notes[] = "Exit code 1 if the command is rejected, or not carr
 #define VERB(verb_name, verb_about, verb_options)                                                                      \
     {                                                                                                                  \
         .name = verb_name, .arguments = "TENANT ENTITLEMENT", .about = verb_about, .notes = notes,                     \
-        .options = verb_options, .min_args = 2, .max_args = 2                                                          \
+        .options = verb_options, .min_args = 2, .max_args = 2, .forms = {                                              \
+            &form_tenant,                                                                                              \
+            &form_entitlement                                                                                          \
+        }                                                                                                              \
     }
 
 static const struct cli_verb halt =

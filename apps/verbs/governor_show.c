@@ -13,6 +13,7 @@ static const struct cli_verb verb = {
     .options = options,
     .min_args = 2,
     .max_args = 2,
+    .forms = {&form_tenant, &form_entitlement},
 };
 
 enum { PATH_BYTES = 2048, SCRATCH_MAX = 65536 };

@@ -13,7 +13,7 @@ enum { SHARD, TENANT, OUTPUT, SERVER };
 
 static const struct cli_option options[] = {
     [SHARD] = {"shard", "N", "the log of this shard (default: the tenant's, or 0)", 0, true, 0, UINT32_MAX},
-    [TENANT] = {"tenant", "TENANT", "only this tenant's receipts, of the others their hashes", 't'},
+    [TENANT] = CLI_TENANT("only this tenant's receipts, of the others their hashes"),
     [OUTPUT] = {"output", "FILE", "where to (default: standard output); a file appears when it is whole", 'o'},
     [SERVER] = CLI_SERVER,
     {0},

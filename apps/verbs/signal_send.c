@@ -17,7 +17,7 @@
 enum { TENANT, KEY_FILE, KEY_ID, RETRY_FOR, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [TENANT] = {"tenant", "TENANT", "tenant_id of the signals that name none", 't'},
+    [TENANT] = CLI_TENANT("tenant_id of the signals that name none"),
     [KEY_FILE] = {"key-file", "FILE", "sign with the secret in FILE (X-Signature, HMAC-SHA256)"},
     [KEY_ID] = {"key-id", "ID", "which of the server's keys that is (X-Key-Id)"},
     [RETRY_FOR] = {"retry-for", "SECONDS",

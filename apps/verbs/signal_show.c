@@ -7,8 +7,8 @@
 enum { TENANT, ENTITLEMENT, JSON, SERVER };
 
 static const struct cli_option options[] = {
-    [TENANT] = {"tenant", "TENANT", "whose signal it is (required)", 't'},
-    [ENTITLEMENT] = {"entitlement", "ID", "of which entitlement, where several have a signal of this id", 'e'},
+    [TENANT] = CLI_TENANT("whose signal it is (required)"),
+    [ENTITLEMENT] = CLI_ENTITLEMENT("of which entitlement, where several have a signal of this id"),
     [JSON] = CLI_JSON,
     [SERVER] = CLI_SERVER,
     {0},
@@ -27,6 +27,7 @@ static const struct cli_verb verb = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .forms = {&form_signal_id},
     .check = check,
 };
 

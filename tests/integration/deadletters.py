@@ -340,13 +340,13 @@ def test_cli(t):
         shown = tai.cli("deadletter", "show", ids[0])
         for part in ("policy", "governor_halted", "halted", '"n": 0'):
             t.contains("show", shown.stdout, part)
-        t.equal("show: not found", tai.cli("deadletter", "show", "nothing").returncode, 4)
+        t.equal("show: not found", tai.cli("deadletter", "show", "00000000-0000-5000-8000-000000000000").returncode, 4)
         raw = tai.cli("deadletter", "show", ids[0], "--raw").stdout
         t.equal("show --raw", json.loads(raw), usage("b0", data={"n": 0}))
         resumed = tai.cli("governor", "resume", "acme", "e", "--because", "over", "--operator", "cy")
         t.true("resume", resumed.returncode == 0 and "active" in resumed.stdout, resumed)
-        for arguments, said in [([], "which ones"), (["x", "--all"], "not both"), (["--all"], "--yes"),
-                                (["x", "y", "--editor"], "one dead letter"), (["x", "--rate", "0"], "--rate"),
+        for arguments, said in [([], "which ones"), ([ids[0], "--all"], "not both"), (["--all"], "--yes"),
+                                ([ids[0], ids[1], "--editor"], "one dead letter"), (["x"], "a UUID"), ([ids[0], "--rate", "0"], "--rate"),
                                 (["--calss", "x"], "--class")]:
             wrong = tai.cli("deadletter", "requeue", *arguments, stdin=-3)
             t.true(f"requeue {arguments}: 2 and {said}", wrong.returncode == 2 and said in wrong.stderr, wrong)
