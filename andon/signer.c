@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -100,6 +101,24 @@ int signer_copy(const char *origin, const char *state_dir, uint32_t shard, const
         memcpy(ret_name, name, strlen(name) + 1);
     hasher_free(hasher);
     buf_done(&path);
+    return r;
+}
+
+int signer_recall(const struct signer_options *options, struct merkle *ret, bool *ret_half, char *ret_path,
+                  struct error *err)
+{
+    char origin[128];
+    _cleanup_free_ char *path = memory_path(options->state_dir, options->origin, options->shard);
+    snprintf(ret_path, PATH_BYTES, "%s", path);
+    if (signer_origin(options->origin, options->shard, origin))
+        return error_set(err, -EINVAL, "ledger.origin \"%s\" is too long: at most 120 characters", options->origin);
+    struct signer_memory memory;
+    struct hasher *hasher = hasher_new();
+    signer_memory_init(&memory, path, options->key ? note_key_vkey(options->key) : NULL,
+                       options->previous ? note_key_vkey(options->previous) : NULL, origin, options->shard);
+    int r = signer_memory_peek(&memory, hasher, ret, ret_half, err);
+    signer_memory_done(&memory);
+    hasher_free(hasher);
     return r;
 }
 

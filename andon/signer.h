@@ -37,6 +37,11 @@ void signer_file(struct buf *out, const char *state_dir, const char *origin);
 
 /* -EKEYREJECTED: what was signed last was signed by neither key. */
 must_check int signer_open(const struct signer_options *options, struct signer **ret, struct error *err);
+/* What a signer of these options would remember, read at rest: the tree signed last. key NULL: under any key. -ENOENT:
+ * nothing; -EUCLEAN; -EKEYREJECTED. ret_half: part of the memory is damaged, the rest is told. ret_path: 4096 bytes,
+ * set in any case. */
+must_check int signer_recall(const struct signer_options *options, struct merkle *ret, bool *ret_half, char *ret_path,
+                             struct error *err);
 void signer_free(struct signer *signer);
 /* Takes over what another process has signed since, when the shard comes from it. Nothing may be being signed. */
 must_check int signer_reload(struct signer *signer, struct error *err);

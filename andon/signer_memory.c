@@ -18,7 +18,7 @@ void signer_memory_init(struct signer_memory *memory, const char *path, const ch
 {
     *memory = (struct signer_memory){.path = xstrdup(path),
                                      .fd = -1,
-                                     .vkey = xstrdup(vkey),
+                                     .vkey = vkey ? xstrdup(vkey) : NULL,
                                      .previous_vkey = previous_vkey ? xstrdup(previous_vkey) : NULL,
                                      .origin = xstrdup(origin),
                                      .shard = shard};
@@ -128,18 +128,34 @@ static bool parse_slot(const char slot[SLOT], struct hasher *hasher, struct reco
 static int accept_record(struct signer_memory *memory, const struct record *record, struct merkle *ret,
                          struct error *err)
 {
-    bool current = span_eq(record->vkey, span_of(memory->vkey));
+    bool current = !memory->vkey || span_eq(record->vkey, span_of(memory->vkey));
     bool previous = memory->previous_vkey && span_eq(record->vkey, span_of(memory->previous_vkey));
     if ((!current && !previous) || !span_eq(record->origin, span_of(memory->origin)) || record->shard != memory->shard)
         return error_set(err, -EKEYREJECTED,
                          "%s: the ledger was signed as %.*s with the key %.*s, not with %s: restore that key file and "
                          "ledger.origin; to rotate keys, name the old key file in ledger.previous_key_file",
                          memory->path, (int)record->origin.len, record->origin.ptr, (int)record->vkey.len,
-                         record->vkey.ptr, memory->vkey);
+                         record->vkey.ptr, memory->vkey ? memory->vkey : memory->origin);
     memory->generation = record->generation;
     memory->other_key = !current;
     *ret = record->tree;
     return 0;
+}
+
+/* The newer of the slots that are whole. */
+static int choose(struct signer_memory *memory, const char *slots, struct hasher *hasher, struct merkle *ret,
+                  bool *ret_half, struct error *err)
+{
+    struct record first = {0}, second = {0};
+    bool has_first = parse_slot(slots, hasher, &first), has_second = parse_slot(slots + SLOT, hasher, &second);
+    *ret_half = (!has_first && slots[0]) || (!has_second && slots[SLOT]);
+    if (!has_first && !has_second)
+        return error_set(err, -EUCLEAN,
+                         "%s, in which the signer remembers its last checkpoint, is damaged: restore it, or remove it "
+                         "to let the signer start from what the database holds",
+                         memory->path);
+    bool newer = !has_second || (has_first && first.generation > second.generation);
+    return accept_record(memory, newer ? &first : &second, ret, err);
 }
 
 int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, struct merkle *ret, struct error *err)
@@ -150,17 +166,9 @@ int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, stru
     char *slots = xcalloc(2, SLOT);
     ssize_t n = pread(fd, slots, (size_t)2 * SLOT, 0);
     int r = n < 0 ? error_set(err, -errno, "cannot read %s: %s", memory->path, error_text(-errno)) : 0;
-    struct record first = {0}, second = {0};
-    bool has_first = !r && parse_slot(slots, hasher, &first);
-    bool has_second = !r && parse_slot(slots + SLOT, hasher, &second);
-    if (!r && !has_first && !has_second)
-        r = error_set(err, -EUCLEAN,
-                      "%s, in which the signer remembers its last checkpoint, is damaged: restore it, or remove it to "
-                      "let the signer start from what the database holds",
-                      memory->path);
+    bool half;
     if (!r)
-        r = accept_record(memory, !has_second || (has_first && first.generation > second.generation) ? &first : &second,
-                          ret, err);
+        r = choose(memory, slots, hasher, ret, &half, err);
     free(slots);
     if (r) {
         close(fd);
@@ -182,6 +190,14 @@ static int read_slots(const char *path, char slots[2 * SLOT], struct error *err)
     int r = n < 0 ? error_set(err, -errno, "cannot read %s: %s", path, error_text(-errno)) : 0;
     close(fd);
     return r;
+}
+
+int signer_memory_peek(struct signer_memory *memory, struct hasher *hasher, struct merkle *ret, bool *ret_half,
+                       struct error *err)
+{
+    _cleanup_free_ char *slots = xcalloc(2, SLOT);
+    int r = read_slots(memory->path, slots, err);
+    return r ? r : choose(memory, slots, hasher, ret, ret_half, err);
 }
 
 static int write_new(const char *path, struct span data, struct error *err)

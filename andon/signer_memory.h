@@ -30,6 +30,10 @@ void signer_memory_done(struct signer_memory *memory);
  * if it belongs to another key, origin or shard. */
 must_check int signer_memory_load(struct signer_memory *memory, struct hasher *hasher, struct merkle *ret,
                                   struct error *err);
+/* As load, but changes nothing and keeps nothing open, so that it may be read at rest. vkey NULL in the memory: of any
+ * key. ret_half: one of the two slots has something in it that cannot be read. */
+must_check int signer_memory_peek(struct signer_memory *memory, struct hasher *hasher, struct merkle *ret,
+                                  bool *ret_half, struct error *err);
 /* Copies the file at from to a new one, on disk, with at least one whole slot. -ENOENT: there is none. */
 must_check int signer_memory_copy(const char *from, const char *to, struct hasher *hasher, struct error *err);
 /* Returns once the record is on disk. After a failure the old record still holds, and the next write starts a new file:

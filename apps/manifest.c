@@ -33,7 +33,7 @@ static int sync_dir(const char *dir)
 
 static int write_file(const char *path, struct span text)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     int r = 0;
@@ -67,7 +67,7 @@ static int add_file(struct buf *text, const char *path, const char *name, const 
 static int put_manifest(const char *dir, struct buf *path, struct span text)
 {
     char *part = NULL, *whole = NULL;
-    join(path, dir, MANIFEST_NAME ".part");
+    join(path, dir, MANIFEST_PART);
     part = buf_take(path);
     buf_init(path, PATH_BYTES);
     join(path, dir, MANIFEST_NAME);
@@ -83,6 +83,41 @@ static int put_manifest(const char *dir, struct buf *path, struct span text)
     free(part);
     free(whole);
     return r;
+}
+
+int manifest_begin(const char *dir, struct error *err)
+{
+    struct buf path;
+    buf_init(&path, PATH_BYTES);
+    int r =
+        write_file(join(&path, dir, MANIFEST_PART), SPAN("# a backup that was not finished: remove this directory\n"));
+    if (!r)
+        r = sync_dir(dir);
+    buf_done(&path);
+    return r ? error_set(err, r, "%s: cannot write: %s", dir, error_text(r)) : 0;
+}
+
+static bool has(const char *dir, const char *name)
+{
+    struct buf path;
+    buf_init(&path, PATH_BYTES);
+    bool found = access(join(&path, dir, name), F_OK) == 0;
+    buf_done(&path);
+    return found;
+}
+
+int manifest_finished(const char *dir, struct error *err)
+{
+    return has(dir, MANIFEST_PART) ? error_set(err, -EBADMSG,
+                                               "%s is a backup that was not finished (it holds %s): remove it, and use "
+                                               "another one",
+                                               dir, MANIFEST_PART)
+                                   : 0;
+}
+
+bool manifest_in(const char *dir)
+{
+    return has(dir, MANIFEST_NAME);
 }
 
 int manifest_write(const char *dir, const char *const *names, size_t count, int64_t wall_ms,

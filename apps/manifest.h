@@ -1,5 +1,5 @@
 /* The manifest of a backup: what belongs to it and the SHA-256 of each file, as `sha256sum -c MANIFEST` reads it.
- * Written last: a backup without it is incomplete.
+ * Until it is written whole, its place is held by MANIFEST.part: a directory with that file is an unfinished backup.
  *
  *   # tai-backup/1 <version> <time, RFC 3339>\n
  *   <64 hex>  <file name>\n … */
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define MANIFEST_NAME "MANIFEST"
+#define MANIFEST_PART MANIFEST_NAME ".part"
 
 enum { MANIFEST_FILES_MAX = 512 };
 
@@ -21,6 +22,12 @@ struct manifest_watch {
     bool (*go_on)(void *ctx, uint64_t bytes);
     void *ctx;
 };
+
+/* Marks dir, which is empty, as an unfinished backup, on disk. */
+must_check int manifest_begin(const char *dir, struct error *err);
+/* -EBADMSG if dir is an unfinished backup. */
+must_check int manifest_finished(const char *dir, struct error *err);
+bool manifest_in(const char *dir); /* there is one: dir is, or came from, a finished backup */
 
 /* Reads the files (names within dir), writes the manifest and waits until it and the directory are on disk. */
 must_check int manifest_write(const char *dir, const char *const *names, size_t count, int64_t wall_ms,

@@ -101,6 +101,12 @@ void db_checksum_free(struct db_checksum *checksums); /* after its files are clo
 const char *db_default_vfs(void);                     /* db.c: gathering, with checksums, over the default one */
 bool db_page_valid(const char *page, size_t len, int64_t offset);
 
+/* db_rest_vfs.c: a VFS for files at rest, which it never changes */
+struct db_rest;
+must_check int db_rest_new(struct db_rest **ret);
+const char *db_rest_name(const struct db_rest *rest);
+void db_rest_free(struct db_rest *rest); /* after its files are closed */
+
 /* db_damage.c */
 void db_damage_note(struct db *db); /* a job failed with -EUCLEAN: counts it and tells */
 struct db_bad db_bad(sqlite3 *handle);

@@ -110,6 +110,8 @@ static void scan_frames(struct wal *wal, uint32_t sum[2], struct wal_scan *ret)
     }
     if (next <= wal->frames && (ret->lost = commits_behind(wal, next)) > 0)
         ret->bad = next;
+    for (uint64_t i = ret->frames + 1; i <= wal->frames && read_frame(wal, i); i++)
+        ret->torn += memcmp(wal->frame + 8, wal->salt, SALT) == 0;
     ret->end = (int64_t)(HEADER + ret->frames * (FRAME_HEADER + wal->page));
 }
 

@@ -12,6 +12,8 @@ struct wal_scan {
     uint64_t frames; /* whole, up to the last commit: what recovery will use */
     uint64_t bad;    /* the frame, from 1, that is damaged though commits stand behind it; 0: none */
     uint64_t lost;   /* commits behind it that recovery would drop */
+    uint64_t
+        torn; /* frames of this log behind the last commit that recovery drops: a transaction cut off, or damaged */
     bool bad_header; /* the log's header is damaged though frames stand behind it */
     uint32_t page;   /* bytes */
     int64_t end;     /* bytes of the file up to the last commit before the damage */

@@ -22,8 +22,7 @@ struct restore {
 
 enum { LENGTH_MAX = 1 << 24 };
 
-/* The row in stmt; NULL if it cannot be one of ours. */
-static struct lane_frame *restore_row(sqlite3_stmt *stmt)
+struct lane_frame *sqlite_frame_row(sqlite3_stmt *stmt)
 {
     int64_t values[4];
     for (int i = 0; i < 4; i++) {
@@ -58,7 +57,7 @@ static int restore_rows(struct db_conn *conn, struct restore *restore)
         return status;
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT no, partition, count, length(body) FROM kanban_frames ORDER BY no");
     while ((status = db_step(stmt)) > 0) {
-        struct lane_frame *frame = restore_row(stmt);
+        struct lane_frame *frame = sqlite_frame_row(stmt);
         if (!frame)
             return damaged_row(conn, stmt);
         *restore->tail = frame;

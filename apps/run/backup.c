@@ -1,5 +1,6 @@
 /* The order makes the copy one that can be started: first the key and what the signer remembers, then the database,
- * which from then on only grows beyond what was signed; last the manifest. Each file is on disk before the next begins.
+ * which from then on only grows beyond what was signed; last the manifest, which until then is marked as missing. Each
+ * file is on disk before the next begins.
  *
  * Failure: the directory and all in it is removed, the service is not touched; before the disk is full the backup gives
  * up, so that nobody else meets a full disk for its sake. The status is shared under a lock; the rest is the thread's.
@@ -183,7 +184,9 @@ static int copy_all(struct backup *backup, struct error *err)
     const char *names[MANIFEST_FILES_MAX];
     char database[PATH_MAX + 256];
     const struct ledger_config *ledger = &backup->config->andon.ledger;
-    int r = copy_key(backup, ledger->key_file, "ledger.key", err);
+    int r = manifest_begin(backup->status.directory, err);
+    if (!r)
+        r = copy_key(backup, ledger->key_file, "ledger.key", err);
     if (!r && ledger->previous_key_file)
         r = copy_key(backup, ledger->previous_key_file, "ledger-previous.key", err);
     if (!r)
@@ -208,7 +211,7 @@ static int copy_all(struct backup *backup, struct error *err)
 
 static void remove_all(const struct backup *backup)
 {
-    static const char *const others[] = {MANIFEST_NAME, MANIFEST_NAME ".part", "tai.db-journal"};
+    static const char *const others[] = {MANIFEST_NAME, MANIFEST_PART, "tai.db-journal"};
     char path[PATH_MAX + 256];
     for (size_t i = 0; i < backup->name_count; i++) {
         path_of(backup, backup->names[i], path);

@@ -2,6 +2,7 @@
  * taken only when everything behind is ready; stopped front to back, so that what was accepted is finished. */
 #include "apps/run/embedded.h"
 #include "andon/andon.h"
+#include "apps/manifest.h"
 #include "apps/run/backup.h"
 #include "apps/run/damage.h"
 #include "apps/run/data_lock.h"
@@ -169,7 +170,8 @@ static int open_data(struct embedded *e, struct config *config, struct error *er
                                  .on_damage = damage_met,
                                  .damage_ctx = e->damage};
     struct store *store = NULL;
-    int rc = data_lock_take(config->run.data, &e->lock_fd, err);
+    int rc = manifest_finished(config->run.data, err);
+    rc = rc ? rc : data_lock_take(config->run.data, &e->lock_fd, err);
     rc = rc ? rc : db_open(&options, &e->db, err);
     rc = rc ? rc : store_sqlite_new(e->db, &e->store, err);
     rc = rc ? rc : store_open(e->store, &store, err);

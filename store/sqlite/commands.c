@@ -3,10 +3,7 @@
 
 enum { SCAN_MAX = 5000 };
 
-#define COMMAND_COLUMNS                                                                                                \
-    "number, command, kind, partition, tenant, entitlement, deadletter, args, operator, created_at, status, reason"
-
-static void read_command(struct row *row, struct command *ret, uint8_t ret_deadletter[16])
+void command_read(struct row *row, struct command *ret, uint8_t ret_deadletter[16])
 {
     *ret = (struct command){.order = (uint64_t)row_int(row, 1, INT64_MAX)};
     ret->id = row_text(row, COMMAND_ID_MAX);
@@ -40,7 +37,7 @@ static int find(struct db_conn *conn, struct store_request *request, struct span
     if (rc != 1)
         return rc;
     struct row row = row_of(stmt, &request->arena);
-    read_command(&row, ret, deadletter);
+    command_read(&row, ret, deadletter);
     rc = row_check(&row, request);
     sqlite3_reset(stmt);
     return rc < 0 ? rc : 1;
@@ -81,7 +78,7 @@ static int add_command(sqlite3_stmt *stmt, struct store_command_list *request, s
 {
     uint8_t deadletter[16];
     struct row row = row_of(stmt, &request->req.arena);
-    read_command(&row, list_add(items, &request->req.arena, sizeof(struct command)), deadletter);
+    command_read(&row, list_add(items, &request->req.arena, sizeof(struct command)), deadletter);
     return row_check(&row, &request->req);
 }
 
@@ -209,7 +206,7 @@ int commands_run(struct db_conn *conn, struct op *op)
         uint8_t id[16];
         struct row row = row_of(stmt, &request->req.arena);
         struct pending_command *item = list_add(&list, &request->req.arena, sizeof(*item));
-        read_command(&row, &item->command, id);
+        command_read(&row, &item->command, id);
         item->command.envelope = row_blob_or_null(&row, STORE_TEXT_MAX);
         item->command.bytes = row_blob_or_null(&row, STORE_TEXT_MAX);
         rc = row_check(&row, &request->req);

@@ -86,6 +86,8 @@ struct span row_text_or_null(struct row *row, size_t max); /* ptr NULL for NULL 
 struct span row_blob_or_null(struct row *row, size_t max);
 void row_bytes(struct row *row, void *ret, size_t len); /* a blob of exactly len bytes */
 void row_spoil(struct row *row);                        /* the column just read makes no sense */
+enum { ROW_KEYS_MAX = 256 };
+void row_keys(const struct row *row, char *ret, size_t size); /* what tells it from others: " tenant=acme id=evt-1" */
 must_check int row_check(const struct row *row, struct store_request *request);
 
 static inline void bind_span(sqlite3_stmt *stmt, int index, struct span span)
@@ -169,6 +171,12 @@ must_check int governors_write(struct db_conn *conn, struct store_commit *reques
     " (SELECT coalesce(sum(min(i.last, b.confirmed) - i.first + 1), 0) FROM intake i"                                  \
     " WHERE i.partition = b.partition AND i.boot = b.boot AND i.first <= b.confirmed))), 0)"
 
+/* lease.c: reads PARTITION_COLUMNS. */
+#define PARTITION_COLUMNS                                                                                              \
+    "partition, epoch, batch, crashes, clock, next_line, taken, requeued, ended, duplicates, waiting, acting,"         \
+    " governors, wall_day, wall_low, wall_before"
+void partition_read(struct row *row, struct lease *ret);
+
 /* the requests */
 op_run lease_run, shards_run;                       /* lease.c */
 must_check int leases_forget(struct db_conn *conn); /* nobody holds a lease any more: whoever did died with it */
@@ -182,20 +190,35 @@ must_check int shard_head_read(sqlite3_stmt *stmt, struct store_request *request
 op_run receipt_run, receipts_run; /* receipts.c */
 op_run tiles_run;                 /* tiles.c */
 must_check int tiles_write(struct db_conn *conn, struct store_append *request);
+int64_t tile_id(uint32_t shard, uint32_t level, uint64_t number);
+#define RECEIPT_COLUMNS                                                                                                \
+    "id, chain, seq, receipt_id, partition, number, hash, tenant, entitlement, signal, type, timestamp, body"
+must_check int receipt_read(sqlite3_stmt *stmt, struct store_request *request, struct receipt *ret,
+                            uint32_t *ret_shard);
 bool receipt_id_parse(const char text[UUID_TEXT + 1], uint8_t ret[16]);
 /* outcomes.c: the part of a commit, and of an append. */
 must_check int outcomes_write(struct db_conn *conn, struct store_commit *request);
 must_check int outcomes_consume(struct db_conn *conn, struct store_append *request);
+/* Reads "partition, first, count, receipted, pack": adds up to the request's limit of those behind receipted. */
+must_check int outcomes_unpack(struct row *row, struct store_outcomes *request, struct list *list);
 /* triage.c */
 op_run deadletter_run, deadletters_run;
 must_check int deadletters_write(struct db_conn *conn, struct store_commit *request);
 /* The open dead letter of that id, with its bytes: 1, or 0 if there is none. */
 must_check int deadletter_find(struct db_conn *conn, struct store_request *request, const uint8_t id[16],
                                struct deadletter *ret);
+/* The row of an open dead letter and of its signal; the key comes from deadletters, so that a signal's row that is gone
+ * shows: its hash is NULL. */
+#define DEADLETTER_COLUMNS "number, receipt, d.partition, class, state, " SIGNAL_COLUMNS
+#define DEADLETTER_ROWS    " FROM deadletters d LEFT JOIN signals USING(id, tenant, entitlement, redrive, conflict)"
+void deadletter_read(struct row *row, struct deadletter *ret); /* reads DEADLETTER_COLUMNS */
 must_check int deadletter_close(struct db_conn *conn, struct store_commit *request, const char *id);
 void receipt_id_format(const uint8_t uuid[16], char ret[UUID_TEXT + 1]);
 /* commands.c */
 op_run command_add_run, command_run, command_list_run, commands_run;
+#define COMMAND_COLUMNS                                                                                                \
+    "number, command, kind, partition, tenant, entitlement, deadletter, args, operator, created_at, status, reason"
+void command_read(struct row *row, struct command *ret, uint8_t ret_deadletter[16]); /* reads COMMAND_COLUMNS */
 must_check int commands_write(struct db_conn *conn, struct store_commit *request);
 /* attempts.c */
 must_check int attempts_write(struct db_conn *conn, const struct store_commit *request);

@@ -184,29 +184,35 @@ static int heartbeat(struct db_conn *conn, struct heartbeat *beat)
     return rc < 0 ? rc : take_vacant(conn, beat);
 }
 
+void partition_read(struct row *row, struct lease *ret)
+{
+    ret->partition = (uint32_t)row_int(row, 0, STORE_PARTITIONS_MAX - 1);
+    ret->epoch = row_count(row);
+    ret->batch = row_count(row);
+    ret->crashes = (uint32_t)row_int(row, 0, UINT32_MAX);
+    ret->clock_ms = row_int(row, 0, INT64_MAX);
+    ret->next_line = (uint64_t)row_int(row, 1, INT64_MAX);
+    ret->taken = row_count(row);
+    ret->requeued = row_count(row);
+    ret->ended = row_count(row);
+    ret->duplicates = row_count(row);
+    ret->waiting = row_count(row);
+    ret->acting = row_count(row);
+    ret->governors = row_count(row);
+    ret->wall.day = row_int_or(row, INT64_MIN, INT64_MAX, INT64_MIN);
+    ret->wall.low_ms = row_int_or(row, INT64_MIN, INT64_MAX, INT64_MIN);
+    ret->wall.before_ms = row_int_or(row, INT64_MIN, INT64_MAX, INT64_MIN);
+}
+
 static int read_lease(sqlite3_stmt *stmt, struct heartbeat *beat, struct lease *ret)
 {
     struct row row = row_of(stmt, NULL);
-    ret->partition = (uint32_t)row_int(&row, 0, beat->slots - 1);
-    ret->epoch = row_count(&row);
-    ret->batch = row_count(&row);
-    ret->crashes = (uint32_t)row_int(&row, 0, UINT32_MAX);
-    ret->clock_ms = row_int(&row, 0, INT64_MAX);
-    ret->next_line = (uint64_t)row_int(&row, 1, INT64_MAX);
-    ret->taken = row_count(&row);
-    ret->requeued = row_count(&row);
-    ret->ended = row_count(&row);
-    ret->duplicates = row_count(&row);
-    ret->waiting = row_count(&row);
-    ret->acting = row_count(&row);
-    ret->governors = row_count(&row);
+    partition_read(&row, ret);
     ret->outcomes_open = row_count(&row);
     ret->commands = row_int(&row, 0, 1);
-    ret->wall.day = row_int_or(&row, INT64_MIN, INT64_MAX, INT64_MIN);
-    ret->wall.low_ms = row_int_or(&row, INT64_MIN, INT64_MAX, INT64_MIN);
-    ret->wall.before_ms = row_int_or(&row, INT64_MIN, INT64_MAX, INT64_MIN);
-    ret->claimed = beat->claimed[ret->partition];
-    return row_check(&row, beat->request);
+    int rc = row_check(&row, beat->request);
+    ret->claimed = rc == 0 && ret->partition < beat->slots && beat->claimed[ret->partition];
+    return rc;
 }
 
 static struct lease *lease_of(struct store_lease *request, uint32_t partition)
@@ -273,16 +279,14 @@ int lease_run(struct db_conn *conn, struct op *op)
         rc = attempts_withdraw(conn, beat.worker);
     if (rc < 0 || beat.leaving)
         return rc;
-    sqlite3_stmt *stmt = db_stmt(
-        conn,
-        "SELECT partition, epoch, batch, crashes, clock, next_line, taken, requeued, ended, duplicates, waiting,"
-        " acting, governors, (SELECT coalesce(sum(n.next - 1 - coalesce(c.receipted, 0)), 0) FROM outcome_numbers n"
-        " LEFT JOIN outcome_cursors c ON c.shard = n.shard AND c.partition = n.partition"
-        " WHERE n.partition = p.partition),"
-        " EXISTS(SELECT 1 FROM commands c WHERE c.partition = p.partition AND c.status = 0),"
-        " wall_day, wall_low, wall_before"
-        " FROM partitions p WHERE owner = ?1 AND partition < ?2"
-        " AND " TERM("partition", "partition") ") ORDER BY partition");
+    sqlite3_stmt *stmt =
+        db_stmt(conn, "SELECT " PARTITION_COLUMNS
+                      ", (SELECT coalesce(sum(n.next - 1 - coalesce(c.receipted, 0)), 0) FROM outcome_numbers n"
+                      " LEFT JOIN outcome_cursors c ON c.shard = n.shard AND c.partition = n.partition"
+                      " WHERE n.partition = p.partition),"
+                      " EXISTS(SELECT 1 FROM commands c WHERE c.partition = p.partition AND c.status = 0)"
+                      " FROM partitions p WHERE owner = ?1 AND partition < ?2"
+                      " AND " TERM("partition", "partition") ") ORDER BY partition");
     bind_span(stmt, 1, span_of(beat.worker));
     sqlite3_bind_int64(stmt, 2, beat.slots);
     struct list leases = {0};

@@ -99,7 +99,7 @@ int outcomes_write(struct db_conn *conn, struct store_commit *request)
 }
 
 /* Reads the pack of the row; those up to `receipted` have been consumed. */
-static int unpack(struct row *row, struct store_outcomes *request, struct list *list)
+int outcomes_unpack(struct row *row, struct store_outcomes *request, struct list *list)
 {
     struct outcome next = {.partition = (uint32_t)row_int(row, 0, STORE_PARTITIONS_MAX - 1)};
     next.number = (uint64_t)row_int(row, 1, INT64_MAX);
@@ -131,7 +131,7 @@ int outcomes_run(struct db_conn *conn, struct op *op)
     int rc = 0;
     while (list.count < request->limit && (rc = db_step(stmt)) == 1) {
         struct row row = row_of(stmt, &request->req.arena);
-        if ((rc = unpack(&row, request, &list)) < 0)
+        if ((rc = outcomes_unpack(&row, request, &list)) < 0)
             return rc;
     }
     request->outcomes = list.items;

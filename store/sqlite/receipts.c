@@ -6,9 +6,6 @@
 /* Rows looked at for one page at most: a filter that matches nothing must not hold up the thread. */
 enum { SCAN_MAX = 2000, LOOK_MAX = 512, PREFIX = 4 };
 
-#define RECEIPT_COLUMNS                                                                                                \
-    "id, chain, seq, receipt_id, partition, number, hash, tenant, entitlement, signal, type, timestamp, body"
-
 static const uint8_t groups[] = {4, 2, 2, 2, 6};
 
 bool receipt_id_parse(const char text[UUID_TEXT + 1], uint8_t ret[16])
@@ -34,7 +31,7 @@ void receipt_id_format(const uint8_t uuid[16], char ret[UUID_TEXT + 1])
     }
 }
 
-static int read_receipt(sqlite3_stmt *stmt, struct store_request *request, struct receipt *ret, uint32_t *ret_shard)
+int receipt_read(sqlite3_stmt *stmt, struct store_request *request, struct receipt *ret, uint32_t *ret_shard)
 {
     struct row row = row_of(stmt, &request->arena);
     int64_t id = row_int(&row, 0, INT64_MAX);
@@ -76,7 +73,7 @@ static int try_receipt(struct db_conn *conn, struct store_receipt *request, cons
     int rc = db_step(stmt);
     if (rc != 1)
         return rc;
-    rc = read_receipt(stmt, &request->req, &request->receipt, &request->shard);
+    rc = receipt_read(stmt, &request->req, &request->receipt, &request->shard);
     request->found = rc == 0;
     return rc;
 }
@@ -173,7 +170,7 @@ static int page_add(sqlite3_stmt *stmt, struct store_receipts *request, struct p
         !matches(request->type, stmt, 10) || at < request->since_ms || (request->before_ms && at >= request->before_ms))
         return 0;
     uint32_t shard;
-    return read_receipt(stmt, &request->req, list_add(&page->items, &request->req.arena, sizeof(struct receipt)),
+    return receipt_read(stmt, &request->req, list_add(&page->items, &request->req.arena, sizeof(struct receipt)),
                         &shard);
 }
 

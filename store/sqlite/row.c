@@ -103,9 +103,11 @@ static bool is_key(const char *name)
 
 /* What tells the row from others, as far as the statement reads it: " tenant=acme id=evt-1". What a damaged row holds
  * may be anything. */
-static void add_keys(const struct row *row, char *ret, size_t size)
+void row_keys(const struct row *row, char *ret, size_t size)
 {
     size_t used = 0;
+    char *at = ret;
+    *ret = '\0';
     for (int i = 0; i < sqlite3_column_count(row->stmt) && used + 1 < size; i++) {
         const char *name = sqlite3_column_name(row->stmt, i);
         const char *text = is_key(name) && sqlite3_column_type(row->stmt, i) != SQLITE_BLOB
@@ -114,18 +116,18 @@ static void add_keys(const struct row *row, char *ret, size_t size)
         int len = text ? snprintf(ret + used, size - used, " %s=%.64s", name, text) : 0;
         used += len > 0 ? (size_t)len : 0;
     }
-    for (; *ret; ret++)
-        *ret = *ret >= ' ' && *ret <= '~' ? *ret : '?';
+    for (; *at; at++)
+        *at = *at >= ' ' && *at <= '~' ? *at : '?';
 }
 
 int row_check(const struct row *row, struct store_request *request)
 {
     if (!row->bad)
         return 0;
-    char keys[256] = "";
+    char keys[ROW_KEYS_MAX];
     const char *column = sqlite3_column_name(row->stmt, row->bad - 1);
     const char *table = sqlite3_column_table_name(row->stmt, row->bad - 1);
-    add_keys(row, keys, sizeof(keys));
+    row_keys(row, keys, sizeof(keys));
     if (table)
         return op_error(request, -EUCLEAN, "table %s, row%s: column %s cannot be true", table, keys, column);
     return op_error(request, -EUCLEAN, "row%s: column %s cannot be true; statement: %s", keys, column,

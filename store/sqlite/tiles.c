@@ -4,7 +4,7 @@
 
 enum { LEVEL_BITS = 40 };
 
-static int64_t tile_id(uint32_t shard, uint32_t level, uint64_t number)
+int64_t tile_id(uint32_t shard, uint32_t level, uint64_t number)
 {
     return order_of(shard, (uint64_t)level << LEVEL_BITS | number);
 }

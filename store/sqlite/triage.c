@@ -88,11 +88,7 @@ int deadletter_close(struct db_conn *conn, struct store_commit *request, const c
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
-/* The key comes from deadletters, so that a row that is gone shows: its hash is NULL. */
-#define DEADLETTER_COLUMNS "number, receipt, d.partition, class, state, " SIGNAL_COLUMNS
-#define WITH_ROW           " FROM deadletters d LEFT JOIN signals USING(id, tenant, entitlement, redrive, conflict)"
-
-static void read_columns(struct row *row, struct deadletter *ret)
+void deadletter_read(struct row *row, struct deadletter *ret)
 {
     uint8_t id[16];
     *ret = (struct deadletter){.order = (uint64_t)row_int(row, 1, INT64_MAX)};
@@ -109,13 +105,13 @@ static void read_columns(struct row *row, struct deadletter *ret)
 int deadletter_find(struct db_conn *conn, struct store_request *request, const uint8_t id[16], struct deadletter *ret)
 {
     sqlite3_stmt *stmt =
-        db_stmt(conn, "SELECT " DEADLETTER_COLUMNS ", envelope, bytes" WITH_ROW " WHERE d.receipt = ?1");
+        db_stmt(conn, "SELECT " DEADLETTER_COLUMNS ", envelope, bytes" DEADLETTER_ROWS " WHERE d.receipt = ?1");
     bind_blob(stmt, 1, id, 16);
     int rc = db_step(stmt);
     if (rc != 1)
         return rc;
     struct row row = row_of(stmt, &request->arena);
-    read_columns(&row, ret);
+    deadletter_read(&row, ret);
     signal_read_bytes(&row, &ret->row);
     if (!ret->row.envelope.ptr || !ret->row.bytes.ptr)
         row_spoil(&row);
@@ -157,13 +153,13 @@ static bool wanted(const struct store_deadletters *request, sqlite3_stmt *stmt)
 
 static int add_item(struct db_conn *conn, struct store_deadletters *request, struct page *page)
 {
-    sqlite3_stmt *stmt = db_stmt(conn, "SELECT " DEADLETTER_COLUMNS WITH_ROW " WHERE d.number = ?1");
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT " DEADLETTER_COLUMNS DEADLETTER_ROWS " WHERE d.number = ?1");
     bind_u64(stmt, 1, page->last);
     int rc = db_step(stmt);
     if (rc != 1)
         return rc < 0 ? rc : -EUCLEAN;
     struct row row = row_of(stmt, &request->req.arena);
-    read_columns(&row, list_add(&page->items, &request->req.arena, sizeof(struct deadletter)));
+    deadletter_read(&row, list_add(&page->items, &request->req.arena, sizeof(struct deadletter)));
     rc = row_check(&row, &request->req);
     sqlite3_reset(stmt);
     return rc;

@@ -1,0 +1,132 @@
+/* The files of a database at rest, page by page and frame by frame. Memory: one bit a page. */
+#include "common/db_internal.h"
+#include "common/db_reader.h"
+#include "common/db_wal.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, CHUNK = 256 * PAGE };
+
+/* Pages the log holds newer contents of: those of the file are not read any more, and may be half written. */
+struct in_log {
+    uint8_t *bits;
+    size_t size;
+};
+
+static void mark(void *ctx, uint32_t page)
+{
+    struct in_log *log = ctx;
+    size_t need = page / 8 + 1, old = log->size;
+    if (need > old) {
+        mem_grow(&log->bits, &log->size, need, 1);
+        memset(log->bits + old, 0, log->size - old);
+    }
+    log->bits[page / 8] |= (uint8_t)(1u << page % 8);
+}
+
+static bool in_log(const struct in_log *log, uint64_t page)
+{
+    return page / 8 < log->size && (log->bits[page / 8] >> page % 8 & 1);
+}
+
+/* A page that was never written is a hole; whether anything needs it, the structure tells. */
+static bool all_zero(const char *page)
+{
+    static const char zero[64];
+    for (size_t i = 0; i < PAGE; i += sizeof(zero))
+        if (memcmp(page + i, zero, sizeof(zero)) != 0)
+            return false;
+    return true;
+}
+
+static void bad_page(struct check *check, uint64_t page, const char *what)
+{
+    char row[32];
+    snprintf(row, sizeof(row), "page %" PRIu64, page);
+    check_problem(check, "(file)", row, CHECK_RESTORE, "%s", what);
+}
+
+static void check_chunk(struct check *check, const struct in_log *log, const char *data, size_t len, uint64_t first)
+{
+    for (size_t at = 0; at + PAGE <= len; at += PAGE) {
+        uint64_t page = first + at / PAGE;
+        check->pages++;
+        if (!in_log(log, page) && !all_zero(data + at) && !db_page_valid(data + at, PAGE, (int64_t)((page - 1) * PAGE)))
+            bad_page(check, page, "its contents are not what was written");
+    }
+}
+
+/* Of how many pages the database says it is made; 0: unknown. */
+static uint64_t page_count(struct db_reader *reader)
+{
+    sqlite3_stmt *stmt = reader ? db_stmt(db_reader_conn(reader), "PRAGMA page_count") : NULL;
+    return stmt && db_step(stmt) == 1 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
+}
+
+static void check_all(int fd, struct check *check, const struct in_log *log, uint64_t pages)
+{
+    _cleanup_free_ char *data = xmalloc(CHUNK);
+    off_t size = lseek(fd, 0, SEEK_END);
+    uint64_t whole = size > 0 ? (uint64_t)size / PAGE : 0, last = pages ? pages : whole;
+    ssize_t n = 0;
+    for (uint64_t page = 1; page <= last && page <= whole; page += (uint64_t)n / PAGE) {
+        uint64_t left = (last < whole ? last : whole) - page + 1;
+        size_t want = left * PAGE < CHUNK ? (size_t)left * PAGE : CHUNK;
+        n = pread(fd, data, want, (off_t)((page - 1) * PAGE));
+        if (n < PAGE) {
+            bad_page(check, page, n < 0 ? error_text(-errno) : "it cannot be read whole");
+            return;
+        }
+        check_chunk(check, log, data, (size_t)n, page);
+        check_step(check, "pages", page, last);
+    }
+    for (uint64_t page = whole + 1; page <= last; page++)
+        if (!in_log(log, page)) {
+            bad_page(check, page, "the file ends before it");
+            return;
+        }
+}
+
+void db_check_pages(const char *path, struct db_reader *reader, struct check *check)
+{
+    struct in_log log = {0};
+    struct wal_scan scan;
+    struct error err;
+    if (wal_scan(path, mark, &log, &scan, &err))
+        log.size = 0; /* db_check_log says so */
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        check_problem(check, "(file)", "", CHECK_RESTORE, "cannot open %s: %s", path, error_text(-errno));
+    else
+        check_all(fd, check, &log, page_count(reader));
+    if (fd >= 0)
+        close(fd);
+    mem_free_pointer(&log.bits);
+}
+
+void db_check_log(const char *path, struct check *check)
+{
+    struct wal_scan scan;
+    struct error err;
+    int status = wal_scan(path, NULL, NULL, &scan, &err);
+    if (!status)
+        status = wal_verdict(path, &scan, &err);
+    if (status) {
+        check_problem(check, "(log)", "", "as it says", "%s", err.text);
+        return;
+    }
+    if (scan.frames)
+        check_note(check, "the log %s-wal holds %" PRIu64 " frames, which the next start takes over", path,
+                   scan.frames);
+    if (scan.torn)
+        check_note(check,
+                   "the log %s-wal ends within a transaction (%" PRIu64 " frames), which the next start drops: usual "
+                   "after a crash, when nobody was told that it was done",
+                   path, scan.torn);
+}
