@@ -121,6 +121,7 @@ struct jidoka_config {
     int64_t partitions;               /* kanban.partitions */
     int64_t prefetch;                 /* kanban.prefetch: frames */
     int64_t shards;                   /* ledger.shards */
+    int64_t max_deferrals;            /* retry.max_deferrals */
     int64_t max_lag;           /* ledger.max_lag: outcomes of a partition without a receipt; then it stops consuming */
     const char *config_sha256; /* enters receipts */
     const struct policy_config *policies; /* in order */

@@ -97,6 +97,10 @@ const struct option config_options[] = {
     {"governor.max_failures", OPTION_INT, "5", RANGE(1, 1000), AT(jidoka.governor.max_failures),
      .help = "Failed actions in a row that halt a governor."},
 
+    {"retry.max_deferrals", OPTION_INT, "20", RANGE(0, 1000), AT(jidoka.max_deferrals),
+     .help = "How often a signal is put off because what its action calls cannot take it now; then it is dead-lettered "
+             "(`deferral_limit`). The pauses grow from 1 s to 5 min."},
+
     {"governors.max_per_tenant", OPTION_INT, "100000", RANGE(1, 100000000), AT(jidoka.governors_max_per_tenant),
      .help = "Governors of one tenant; signals that would make one more are refused (`governor_limit`)."},
     {"governors.max", OPTION_INT, "1000000", RANGE(1, 100000000), AT(jidoka.governors_max),

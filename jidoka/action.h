@@ -21,6 +21,10 @@ struct action_request {
 
 struct action_type {
     const char *name; /* "none" */
+    /* Whether what it calls can take an attempt now, asked before an intent is made; NULL: always. false: the signal is
+     * deferred, at least for *ret_wait_ms (0: unknown). For a target whose breaker is open; an attempt that has to
+     * queue for `concurrency` is no reason. Attempts whose intent is committed are made without asking. */
+    bool (*ready)(const struct action_config *config, int64_t *ret_wait_ms);
     /* NULL start: the action has no effect outside and succeeds at once. 0 or -errno (then done is not called). */
     int (*start)(const struct action_request *request, struct action_run **ret);
     void (*cancel)(struct action_run *run); /* done is not called any more */

@@ -5,13 +5,10 @@
 #include <stdlib.h>
 
 static const enum signal_status status_of[] = {
-    [SIGNAL_WAITS] = SIGNAL_WAITING,
-    [SIGNAL_ACTS] = SIGNAL_ACTING,
-    [SIGNAL_ENDS_EXECUTED] = SIGNAL_EXECUTED,
-    [SIGNAL_ENDS_FAILED] = SIGNAL_FAILED,
-    [SIGNAL_ENDS_DENIED] = SIGNAL_DENIED,
-    [SIGNAL_ENDS_REFUSED] = SIGNAL_REFUSED,
-    [SIGNAL_ENDS_DEADLETTERED] = SIGNAL_DEADLETTERED,
+    [SIGNAL_WAITS] = SIGNAL_WAITING,        [SIGNAL_IS_DEFERRED] = SIGNAL_WAITING,
+    [SIGNAL_ACTS] = SIGNAL_ACTING,          [SIGNAL_ENDS_EXECUTED] = SIGNAL_EXECUTED,
+    [SIGNAL_ENDS_FAILED] = SIGNAL_FAILED,   [SIGNAL_ENDS_DENIED] = SIGNAL_DENIED,
+    [SIGNAL_ENDS_REFUSED] = SIGNAL_REFUSED, [SIGNAL_ENDS_DEADLETTERED] = SIGNAL_DEADLETTERED,
 };
 
 static struct receipt_fields fields_of(const struct batch *batch, const struct governor_entry *entry,
@@ -169,6 +166,7 @@ static void after_step(struct batch *batch, struct governor_entry *entry, const 
         entry->job = NULL;
     }
     if (result->state_before != result->state_after) {
+        entry->deferred_until = 0; /* the one that is deferred may now be decided otherwise */
         metric_inc(p->jidoka->metrics.moves);
         log_event(p->jidoka->options.log, LOG_DEBUG, "governor_moved", LOG_B("tenant_id", governor_tenant(entry)),
                   LOG_B("entitlement_id", governor_entitlement(entry)),
@@ -180,8 +178,8 @@ static void after_step(struct batch *batch, struct governor_entry *entry, const 
     partition_timers(p, &entry->record);
 }
 
-void apply_step(struct batch *batch, struct governor_entry *entry, const struct governor_input *input,
-                struct applied_signal *signal)
+enum disposition apply_step(struct batch *batch, struct governor_entry *entry, const struct governor_input *input,
+                            struct applied_signal *signal)
 {
     struct jidoka *jidoka = batch->partition->jidoka;
     struct governor_record before;
@@ -190,6 +188,11 @@ void apply_step(struct batch *batch, struct governor_entry *entry, const struct 
     jidoka->deciding = signal ? signal->signal : NULL;
     governor_step(&entry->record, &jidoka->env, input, batch->now, &result);
     jidoka->deciding = NULL;
+    if (result.disposition == SIGNAL_IS_DEFERRED) {
+        governor_record_done(&before);
+        waiting_defer(batch, entry, signal, result.wait_ms);
+        return signal->change->row.status == SIGNAL_WAITING ? SIGNAL_IS_DEFERRED : SIGNAL_ENDS_DEADLETTERED;
+    }
 
     struct receipt_fields fields = fields_of(batch, entry, &result);
     fields.before = &before;
@@ -207,6 +210,7 @@ void apply_step(struct batch *batch, struct governor_entry *entry, const struct 
     }
     governor_record_done(&before);
     after_step(batch, entry, &result);
+    return result.disposition;
 }
 
 void apply_ending(struct batch *batch, struct governor_entry *entry, enum signal_status status, const char *reason,

@@ -145,7 +145,7 @@ static void govern(struct batch *batch, struct order *order)
         return;
     }
     batch->operation = &operation;
-    apply_step(batch, entry, &input, NULL);
+    (void)apply_step(batch, entry, &input, NULL);
     batch->operation = NULL;
 }
 

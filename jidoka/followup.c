@@ -5,39 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static struct signal_change *update_row(struct batch *batch, const struct signal_row *row)
-{
-    struct signal_change *change = batch_signal(batch, false);
-    change->row.identity = row->identity;
-    change->row.conflict = row->conflict;
-    change->row.accepted_at_ms = row->accepted_at_ms;
-    memcpy(change->row.sha256, row->sha256, SHA256_SIZE);
-    return change;
-}
-
-static void leave_line(struct batch *batch, struct governor_entry *entry)
-{
-    entry->waiting--;
-    partition_tenant(batch->partition, governor_tenant(entry))->waiting--;
-    batch->commit.waiting--;
-}
-
-/* What a row without its bytes tells about its signal. */
-static struct signal signal_of(const struct signal_row *row)
-{
-    struct signal signal = {.tenant_id = row->identity.tenant_id,
-                            .entitlement_id = row->identity.entitlement_id,
-                            .id = row->identity.id,
-                            .redrive = row->identity.redrive,
-                            .accepted_at_ms = row->accepted_at_ms};
-    memcpy(signal.sha256, row->sha256, SHA256_SIZE);
-    return signal;
-}
-
 /* --- waiting rows released ------------------------------------------------------------------------------------------
  */
 
-/* false: the governor holds the line again. */
+/* false: the line is held again, by the governor or by what its action calls. */
 static bool release_row(struct batch *batch, const struct signal_row *row)
 {
     struct governor_entry *entry = batch->releasing;
@@ -48,20 +19,24 @@ static bool release_row(struct batch *batch, const struct signal_row *row)
                   LOG_I("partition", batch->partition->id), LOG_B("signal_id", row->identity.id),
                   LOG_S("error", error.text));
         metric_inc(batch->partition->jidoka->metrics.corruptions);
-        *signal = signal_of(row);
-        leave_line(batch, entry);
+        *signal = waiting_signal(row);
+        waiting_leave(batch, entry);
         apply_ending(batch, entry, SIGNAL_DEADLETTERED, "corrupt",
-                     &(struct applied_signal){signal, update_row(batch, row)});
+                     &(struct applied_signal){signal, waiting_row(batch, row)});
         return true;
     }
     struct governor_input input = {.kind = INPUT_SIGNAL,
                                    .critical = signal->severity == SEVERITY_CRITICAL,
                                    .signal_id = signal->id,
                                    .redrive = signal->redrive};
-    if (governor_waits(&entry->record, input.critical))
+    if (governor_waits(&entry->record, input.critical)) {
+        waiting_hold(batch, entry, row);
         return false;
-    leave_line(batch, entry);
-    apply_step(batch, entry, &input, &(struct applied_signal){signal, update_row(batch, row)});
+    }
+    if (apply_step(batch, entry, &input, &(struct applied_signal){signal, waiting_row(batch, row)}) ==
+        SIGNAL_IS_DEFERRED)
+        return false;
+    waiting_leave(batch, entry);
     return true;
 }
 
@@ -70,11 +45,11 @@ static void release_rows(struct batch *batch)
 {
     struct governor_entry *entry = batch->releasing;
     if (batch->poison) {
-        leave_line(batch, entry);
+        waiting_leave(batch, entry);
         struct signal *signal = arena_alloc(&batch->arena, sizeof(*signal));
-        *signal = signal_of(&batch->waiting.rows[0]);
+        *signal = waiting_signal(&batch->waiting.rows[0]);
         apply_ending(batch, entry, SIGNAL_DEADLETTERED, "poison",
-                     &(struct applied_signal){signal, update_row(batch, &batch->waiting.rows[0])});
+                     &(struct applied_signal){signal, waiting_row(batch, &batch->waiting.rows[0])});
     }
     for (size_t i = 0; !batch->poison && i < batch->waiting.row_count; i++)
         if (!release_row(batch, &batch->waiting.rows[i]))
@@ -136,7 +111,7 @@ static void release_look_up(struct batch *batch)
     waiting->partition = batch->partition->id;
     waiting->tenant_id = governor_tenant(batch->releasing);
     waiting->entitlement_id = governor_entitlement(batch->releasing);
-    waiting->limit = batch->single ? 1 : RELEASE_ROWS_MAX;
+    waiting->limit = batch->single || batch->retrying ? 1 : RELEASE_ROWS_MAX;
     store_waiting(batch->partition->jidoka->store, waiting);
 }
 
@@ -145,6 +120,8 @@ void release_begin(struct partition *p, struct governor_entry *entry)
     struct batch *batch = batch_new(p, BATCH_RELEASE);
     batch->releasing = entry;
     batch->single = attempts_single(p);
+    batch->retrying = entry->deferred_until != 0;
+    entry->deferred_until = 0;
     release_look_up(batch);
 }
 
@@ -158,15 +135,15 @@ static void timers_of(struct batch *batch, struct governor_entry *entry)
     struct governor_input input = {0};
     if (governor_quota_due(record) <= batch->now.wall_ms) { /* first: a breaker_reset looks at the quota */
         input.kind = INPUT_QUOTA_RESET;
-        apply_step(batch, entry, &input, NULL);
+        (void)apply_step(batch, entry, &input, NULL);
     }
     if (record->boot_due && record->boot_due <= clock_ms) {
         input.kind = INPUT_BOOT_TIMEOUT;
-        apply_step(batch, entry, &input, NULL);
+        (void)apply_step(batch, entry, &input, NULL);
     }
     if (record->breaker_due && record->breaker_due <= clock_ms) {
         input.kind = INPUT_BREAKER_RESET;
-        apply_step(batch, entry, &input, NULL);
+        (void)apply_step(batch, entry, &input, NULL);
     }
     if (record->pending && record->pending->deadline_ms <= clock_ms) {
         char action_id[UUID_TEXT + 1];
@@ -175,22 +152,8 @@ static void timers_of(struct batch *batch, struct governor_entry *entry)
             runner_cancel(batch->partition->jidoka->runner, entry->job);
         entry->job = NULL;
         input = (struct governor_input){.kind = INPUT_FAILED, .action_id = action_id, .reason = SPAN("timeout")};
-        apply_step(batch, entry, &input, NULL);
+        (void)apply_step(batch, entry, &input, NULL);
     }
-}
-
-static void expire_row(struct batch *batch, const struct signal_row *row)
-{
-    struct governor_entry *entry =
-        partition_find(batch->partition, row->identity.tenant_id, row->identity.entitlement_id);
-    struct signal *signal = arena_alloc(&batch->arena, sizeof(*signal));
-    *signal = signal_of(row);
-    if (entry)
-        leave_line(batch, entry);
-    else
-        batch->commit.waiting--;
-    apply_ending(batch, entry, SIGNAL_DEADLETTERED, "wait_expired",
-                 &(struct applied_signal){signal, update_row(batch, row)});
 }
 
 static void step_due(struct batch *batch)
@@ -208,7 +171,7 @@ static void step_due(struct batch *batch)
         partition_timers(p, &entry->record);
     }
     for (size_t i = 0; i < batch->due.row_count; i++)
-        expire_row(batch, &batch->due.rows[i]);
+        waiting_due(batch, &batch->due.rows[i]);
     batch_commit(batch);
 }
 
@@ -286,7 +249,7 @@ static void step_result(struct batch *batch, const struct action_result *result)
     struct governor_input input = {.kind = result->succeeded ? INPUT_SUCCEEDED : INPUT_FAILED,
                                    .action_id = result->action_id,
                                    .reason = poison ? SPAN("poison") : span_of(result->reason)};
-    apply_step(batch, entry, &input, NULL);
+    (void)apply_step(batch, entry, &input, NULL);
 }
 
 void results_begin(struct partition *p)

@@ -250,7 +250,7 @@ static void finish(struct transition *t, const struct governor_record *before, e
     finish_receipt(t, source, moved, same);
     ret->state_after = record->state;
     ret->releases = moved && !governor_waits(record, false);
-    if (ret->disposition != SIGNAL_KEEPS && ret->disposition != SIGNAL_WAITS)
+    if (ret->disposition != SIGNAL_KEEPS && ret->disposition != SIGNAL_WAITS && ret->disposition != SIGNAL_IS_DEFERRED)
         record->last_signal_at = t->now.wall_ms;
     ret->changed = !same || record->last_signal_at != before->last_signal_at || record->boot_due != before->boot_due ||
                    record->breaker_due != before->breaker_due;

@@ -72,6 +72,8 @@ struct governor_env {
     governor_decide *decide;
     /* action_id = UUIDv5(identity, action name) */
     void (*action_id)(void *ctx, struct span action, char ret[UUID_TEXT + 1]);
+    /* Whether the action can be taken now, or how long it need not be asked again (0: unknown). NULL: always. */
+    bool (*ready)(void *ctx, struct span action, int64_t *ret_wait_ms);
     void *ctx;
 };
 
@@ -79,7 +81,8 @@ struct governor_env {
 enum disposition {
     SIGNAL_KEEPS, /* no signal is concerned */
     SIGNAL_WAITS,
-    SIGNAL_ACTS, /* its action is to run once the intent is committed */
+    SIGNAL_IS_DEFERRED, /* decided, but its action cannot be taken now: the record is as before */
+    SIGNAL_ACTS,        /* its action is to run once the intent is committed */
     SIGNAL_ENDS_EXECUTED,
     SIGNAL_ENDS_FAILED,
     SIGNAL_ENDS_DENIED,
@@ -115,6 +118,7 @@ struct governor_result {
     enum receipt_type receipt;
     char reason[GOVERNOR_REASON_MAX]; /* of the receipt: of the move or ending the table names, else the input's own */
     enum disposition disposition;     /* of the input's signal */
+    int64_t wait_ms;                  /* deferred: for at least so long; 0: unknown */
     enum disposition acting; /* SIGNAL_KEEPS or how the signal that was acting ends (succeeded, failed, halt) */
     char acting_reason[GOVERNOR_REASON_MAX]; /* of that ending: why it failed or halted_in_action; else empty */
     char acting_id[129];                     /* its identity below this governor, when acting != SIGNAL_KEEPS */

@@ -82,15 +82,34 @@ static struct verdict ask(struct transition *t)
     return verdict;
 }
 
+static bool must_wait(struct transition *t, const struct verdict *verdict)
+{
+    return verdict->kind == VERDICT_ACTION && t->env->ready &&
+           !t->env->ready(t->env->ctx, verdict->action, &t->ret->wait_ms);
+}
+
+/* Nothing of the decision remains: neither what the policies would remember nor the period that was begun. */
+static void defer(struct transition *t, int64_t period_start, int64_t quota_used)
+{
+    t->record->period_start = period_start;
+    t->record->quota_used = quota_used;
+    t->ret->disposition = SIGNAL_IS_DEFERRED;
+}
+
 void governor_decide_signal(struct transition *t)
 {
     struct governor_record *record = t->record;
+    int64_t period_start = record->period_start, quota_used = record->quota_used;
     roll_period(t);
     if (record->quota_limit != QUOTA_NONE && record->quota_used >= record->quota_limit) {
         refuse_quota(t);
         return;
     }
     struct verdict verdict = ask(t);
+    if (must_wait(t, &verdict)) {
+        defer(t, period_start, quota_used);
+        return;
+    }
     if (verdict.alert)
         transition_alert(t, verdict.alert, "warning", 1);
     governor_copy_text(t->ret->policy, sizeof(t->ret->policy), verdict.policy);

@@ -193,6 +193,11 @@ static void action_id(void *ctx, struct span action, char ret[UUID_TEXT + 1])
     uuid5(jidoka->hasher, namespace, buf_span(name), ret);
 }
 
+static bool action_ready(void *ctx, struct span action, int64_t *ret_wait_ms)
+{
+    return runner_ready(((struct jidoka *)ctx)->runner, action, ret_wait_ms);
+}
+
 static void init_environment(struct jidoka *jidoka)
 {
     const struct governor_config *config = &jidoka->config->governor;
@@ -204,6 +209,7 @@ static void init_environment(struct jidoka *jidoka)
                                         .quota_period = (enum quota_period)config->quota_period,
                                         .decide = decide,
                                         .action_id = action_id,
+                                        .ready = action_ready,
                                         .ctx = jidoka};
     for (size_t i = 0; i < jidoka->config->actions_count; i++) {
         int64_t budget = runner_budget_ms(&jidoka->config->actions[i]);
@@ -226,6 +232,8 @@ static void init_metrics(struct jidoka *jidoka)
     out->taken = metrics_counter(m, "tai_jidoka_signals_taken_total", "Signals taken from the queue and committed.");
     out->duplicates = metrics_counter(m, "tai_jidoka_duplicates_total", "Signals whose identity was known.");
     out->moves = metrics_counter(m, "tai_governor_moves_total", "State moves of governors.");
+    out->deferrals = metrics_counter(m, "tai_jidoka_deferrals_total",
+                                     "Signals put off because what their action calls could not take them.");
     out->batches = metrics_counter(m, "tai_jidoka_batches_total", "Transactions committed.");
     out->commit_retries = metrics_counter(m, "tai_jidoka_commit_retries_total", "Commits tried again.");
     out->leases_lost = metrics_counter(m, "tai_jidoka_leases_lost_total", "Partition leases lost.");
@@ -260,6 +268,7 @@ static int open_peers(struct jidoka *jidoka, struct error *err)
                                     .types = options->actions,
                                     .actions = jidoka->config->actions,
                                     .action_count = jidoka->config->actions_count,
+                                    .random = options->random,
                                     .ended = on_action_ended,
                                     .ctx = jidoka};
     int rc = policy_set_new(jidoka->config->policies, jidoka->config->policies_count, &jidoka->policies, err);

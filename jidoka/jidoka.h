@@ -23,6 +23,7 @@ struct jidoka_options {
     const char *worker;   /* unique per process start */
     int64_t lease_ttl_ms; /* 3,000; longer where the data lock already keeps every other process out */
     const struct clock *clock;
+    void (*random)(void *ret, size_t len); /* random_bytes but in tests */
     const struct log *log;
     struct metrics *metrics;
 };

@@ -140,7 +140,9 @@ static struct governor_entry *next_release(struct partition *p)
         if (!p->release_head)
             p->release_tail = NULL;
         entry->releasing = false;
-        if (entry->waiting && !governor_waits(&entry->record, false))
+        p->retrying -= entry->retrying;
+        entry->retrying = false;
+        if (entry->waiting && !governor_waits(&entry->record, false) && entry->deferred_until <= partition_clock(p))
             return entry;
     }
     return NULL;
@@ -223,7 +225,7 @@ void partition_drop(struct partition *p)
     arena_done(&p->numbers.req.arena);
     partition_lookup_done(&p->restore);
     p->release_head = p->release_tail = NULL;
-    p->frame_at = 0;
+    p->frame_at = p->retrying = 0;
     attempts_left(p);
     triage_dropped(p);
     metric_move(jidoka->metrics.waiting, -(int64_t)p->waiting);
@@ -305,6 +307,7 @@ static void run_loaded(struct partition *p)
         if (!entry)
             continue;
         entry->waiting = (uint32_t)waiting->count;
+        entry->deferred_until = waiting->deferred_until;
         partition_tenant(p, waiting->tenant_id)->waiting += waiting->count;
         if (!governor_waits(&entry->record, false))
             partition_release(p, entry);
@@ -412,6 +415,8 @@ bool partition_lagging(const struct partition *p)
 
 static bool timers_due(const struct partition *p)
 {
+    if (p->retrying)
+        return false;
     return p->next_due <= partition_clock(p) || p->quota_due <= clock_wall_ms(p->jidoka->options.clock);
 }
 

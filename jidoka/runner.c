@@ -81,7 +81,7 @@ static void job_end(struct action_job *job, bool succeeded, bool retry, const ch
     if (job->again) {
         int64_t ceiling = BACKOFF_FIRST_MS << (job->request.attempt < 7 ? job->request.attempt : 7);
         uint32_t random;
-        random_bytes(&random, sizeof(random));
+        job->runner->options.random(&random, sizeof(random));
         pause_ms = random % (ceiling < BACKOFF_MAX_MS ? ceiling : BACKOFF_MAX_MS);
     }
     struct timeval pause = {pause_ms / 1000, (pause_ms % 1000) * 1000};
@@ -136,12 +136,19 @@ static void on_fill(evutil_socket_t fd, short what, void *ctx)
     }
 }
 
-static struct lane *lane_find(struct runner *runner, struct span action)
+static struct lane *lane_find(const struct runner *runner, struct span action)
 {
     for (size_t i = 0; i < runner->options.action_count; i++)
         if (span_is(action, runner->lanes[i].config->name))
             return &runner->lanes[i];
     return NULL;
+}
+
+bool runner_ready(const struct runner *runner, struct span action, int64_t *ret_wait_ms)
+{
+    const struct lane *lane = lane_find(runner, action);
+    *ret_wait_ms = 0;
+    return !lane || !lane->type->ready || lane->type->ready(lane->config, ret_wait_ms);
 }
 
 struct action_job *runner_start(struct runner *runner, struct span action, const char *action_id, uint32_t attempt,

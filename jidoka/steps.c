@@ -5,7 +5,7 @@
 
 #include "common/charset.h"
 
-static struct signal_change *insert_row(struct batch *batch, const struct signal *signal, bool conflict)
+struct signal_change *signal_insert(struct batch *batch, const struct signal *signal, bool conflict)
 {
     struct signal_change *change = batch_signal(batch, true);
     change->row.identity = (struct identity){signal->tenant_id, signal->entitlement_id, signal->id, signal->redrive};
@@ -15,8 +15,7 @@ static struct signal_change *insert_row(struct batch *batch, const struct signal
     return change;
 }
 
-/* Rows that are not over, or over without having been executed, keep what is needed to run them (again). */
-static void keep_bytes(struct batch *batch, struct signal_change *change, const struct signal *signal)
+void signal_keep_bytes(struct batch *batch, struct signal_change *change, const struct signal *signal)
 {
     if (change->row.status != SIGNAL_WAITING && change->row.status != SIGNAL_ACTING &&
         change->row.status != SIGNAL_DEADLETTERED && change->row.status != SIGNAL_FAILED)
@@ -31,49 +30,15 @@ static void keep_bytes(struct batch *batch, struct signal_change *change, const 
 void signal_dead_letter(struct batch *batch, struct governor_entry *entry, const struct signal *signal, bool conflict,
                         const char *reason)
 {
-    struct signal_change *change = insert_row(batch, signal, conflict);
+    struct signal_change *change = signal_insert(batch, signal, conflict);
     apply_ending(batch, entry, SIGNAL_DEADLETTERED, reason, &(struct applied_signal){signal, change});
-    keep_bytes(batch, change, signal);
+    signal_keep_bytes(batch, change, signal);
 }
 
 static void refuse(struct batch *batch, const struct signal *signal, const char *reason)
 {
-    struct signal_change *change = insert_row(batch, signal, false);
+    struct signal_change *change = signal_insert(batch, signal, false);
     apply_ending(batch, NULL, SIGNAL_REFUSED, reason, &(struct applied_signal){signal, change});
-}
-
-/* --- waiting ------------------------------------------------------------------------------------------------------ */
-
-static bool overflows(struct batch *batch, const struct governor_entry *entry)
-{
-    struct partition *p = batch->partition;
-    const struct jidoka_config *config = p->jidoka->config;
-    uint64_t waiting = p->waiting + (uint64_t)batch->commit.waiting;
-    return entry->waiting >= (uint64_t)config->governor.max_waiting || waiting >= (uint64_t)config->max_waiting ||
-           partition_tenant(p, governor_tenant(entry))->waiting >= (uint64_t)config->max_waiting / 2;
-}
-
-static void wait_in_line(struct batch *batch, struct governor_entry *entry, const struct signal *signal)
-{
-    if (overflows(batch, entry)) {
-        signal_dead_letter(batch, entry, signal, false, "overflow");
-        return;
-    }
-    struct signal_change *change = insert_row(batch, signal, false);
-    change->row.status = SIGNAL_WAITING;
-    change->row.changed_at_ms = batch->now.wall_ms;
-    change->row.line = batch->commit.next_line++;
-    change->row.due_ms = batch->now.clock_ms + batch->partition->jidoka->config->governor.max_wait_ms;
-    if (change->row.due_ms < batch->partition->next_due)
-        batch->partition->next_due = change->row.due_ms;
-    keep_bytes(batch, change, signal);
-    entry->record.last_signal_at = batch->now.wall_ms;
-    batch_change(batch, entry);
-    entry->waiting++;
-    partition_tenant(batch->partition, governor_tenant(entry))->waiting++;
-    batch->commit.waiting++;
-    if (!governor_waits(&entry->record, false))
-        partition_release(batch->partition, entry);
 }
 
 /* --- stepping ----------------------------------------------------------------------------------------------------- */
@@ -125,26 +90,26 @@ void governor_read_activation(struct jidoka *jidoka, struct governor_input *inpu
 static void step_event(struct batch *batch, struct governor_entry *entry, const struct signal *signal,
                        enum governor_input_kind kind)
 {
-    struct signal_change *change = insert_row(batch, signal, false);
+    struct signal_change *change = signal_insert(batch, signal, false);
     struct governor_input input = {
         .kind = kind, .event_time_ms = signal->time_ms, .signal_id = signal->id, .redrive = signal->redrive};
     if (kind == INPUT_ACTIVATED)
         governor_read_activation(batch->partition->jidoka, &input, signal->data);
-    apply_step(batch, entry, &input, &(struct applied_signal){signal, change});
+    (void)apply_step(batch, entry, &input, &(struct applied_signal){signal, change});
 }
 
 static void step_signal(struct batch *batch, struct governor_entry *entry, const struct signal *signal)
 {
     bool critical = signal->severity == SEVERITY_CRITICAL;
     if (entry->waiting || governor_waits(&entry->record, critical)) {
-        wait_in_line(batch, entry, signal);
+        waiting_join(batch, entry, signal);
         return;
     }
-    struct signal_change *change = insert_row(batch, signal, false);
+    struct signal_change *change = signal_insert(batch, signal, false);
     struct governor_input input = {
         .kind = INPUT_SIGNAL, .critical = critical, .signal_id = signal->id, .redrive = signal->redrive};
-    apply_step(batch, entry, &input, &(struct applied_signal){signal, change});
-    keep_bytes(batch, change, signal);
+    (void)apply_step(batch, entry, &input, &(struct applied_signal){signal, change});
+    signal_keep_bytes(batch, change, signal);
 }
 
 /* --- governors ---------------------------------------------------------------------------------------------------- */

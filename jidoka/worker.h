@@ -37,10 +37,12 @@ struct governor_entry {
     struct acting *acting;  /* set exactly in action_pending */
     struct action_job *job; /* the runner's, while an attempt is under way or due */
     uint32_t waiting;       /* waiting rows in the store, as of the batch under way */
+    int64_t deferred_until; /* partition clock: the first of the line is not tried before; 0: it is not deferred */
     uint16_t tenant_len, entitlement_len;
     bool insert;    /* no row yet */
     bool in_batch;  /* changed by the batch under way */
     bool releasing; /* in the partition's release list */
+    bool retrying;  /* there because its deferral is over */
     struct governor_entry *next_release;
     char key[]; /* tenant_id \0 entitlement_id */
 };
@@ -75,6 +77,8 @@ struct governor_ref {
     char key[];
 };
 
+struct applied_signal;
+
 enum partition_state { PARTITION_UNOWNED, PARTITION_LOADING, PARTITION_RUNNING };
 
 struct partition {
@@ -105,6 +109,7 @@ struct partition {
     struct governor_entry *governors;
     struct tenant_entry *tenants;
     struct governor_entry *release_head, *release_tail;
+    uint32_t retrying; /* of them; as long as their rows are due no timers are asked for */
     struct action_result *results, **results_tail;
     struct kanban_delivery **deliveries; /* ring of prefetch */
     uint32_t delivery_head, delivery_count;
@@ -138,6 +143,7 @@ struct batch {
     int64_t deadletters[CLASS_COUNT];          /* opened less closed */
     bool single;                               /* one signal of its frame, or one row: an attempt */
     bool poison;                               /* the signal has two unfinished attempts */
+    bool retrying;                             /* BATCH_RELEASE: only the first one, which was deferred */
     struct attempt *attempt;                   /* the commit that begins it */
     const struct receipt_operation *operation; /* BATCH_COMMANDS: what is being carried out */
     size_t signal_cap, outcome_cap, intake_cap, governor_cap;
@@ -152,7 +158,8 @@ struct batch {
 
 struct jidoka_metrics {
     struct metric_counter *endings[SIGNAL_STATUS_COUNT];
-    struct metric_counter *duplicates, *taken, *moves, *batches, *commit_retries, *leases_lost, *swept, *corruptions;
+    struct metric_counter *duplicates, *taken, *moves, *deferrals, *batches, *commit_retries, *leases_lost, *swept,
+        *corruptions;
     struct metric_gauge *leases, *waiting, *acting, *governors;
     struct metric_histogram *latency, *batch_seconds;
     struct metric_counter *commands[COMMAND_STATUS_COUNT];
@@ -268,6 +275,9 @@ void frames_look_up(struct batch *batch); /* again, after a failed look-up */
 /* steps.c */
 /* A signal without a row, unless it is dead-lettered or refused. redrivable: as looked up. */
 void signal_step(struct batch *batch, const struct signal *signal, bool redrivable);
+struct signal_change *signal_insert(struct batch *batch, const struct signal *signal, bool conflict); /* its new row */
+/* Rows that are not over, or over without having been executed, keep what is needed to run them (again). */
+void signal_keep_bytes(struct batch *batch, struct signal_change *change, const struct signal *signal);
 void signal_dead_letter(struct batch *batch, struct governor_entry *entry, const struct signal *signal, bool conflict,
                         const char *reason);
 /* Adds the governor to the look-up unless it is cached. */
@@ -288,6 +298,19 @@ void attempt_guard(struct batch *batch, const struct identity *identity, uint32_
 bool attempts_hold(struct partition *p); /* another partition wants to be alone: nothing is begun */
 void attempts_left(struct partition *p); /* its batch is over */
 void attempt_done(struct batch *batch);
+
+/* waiting.c: rows that wait, in line behind their governor or deferred */
+void waiting_join(struct batch *batch, struct governor_entry *entry, const struct signal *signal);
+void waiting_leave(struct batch *batch, struct governor_entry *entry);
+/* The signal just stepped is put off, or ends: there is no room, or it was put off too often. Its change is a new row,
+ * or tells the deferrals of the old one. */
+void waiting_defer(struct batch *batch, struct governor_entry *entry, struct applied_signal *signal, int64_t wait_ms);
+/* It was deferred, and before it could be tried its governor's own state has come to make it wait. */
+void waiting_hold(struct batch *batch, struct governor_entry *entry, const struct signal_row *row);
+/* A row whose time has come, as looked up without its bytes: tried again, or expired. */
+void waiting_due(struct batch *batch, const struct signal_row *row);
+struct signal waiting_signal(const struct signal_row *row); /* what a row without its bytes tells about its signal */
+struct signal_change *waiting_row(struct batch *batch, const struct signal_row *row); /* its change */
 
 /* commands.c */
 void commands_begin(struct partition *p);
@@ -314,11 +337,11 @@ struct applied_signal {
     struct signal_change *change; /* its row, to be filled with status, reason and outcomes */
 };
 void apply_created(struct batch *batch, struct governor_entry *entry, const struct governor_result *result);
-/* signal NULL: the input concerns no signal of this batch. */
-void apply_step(struct batch *batch, struct governor_entry *entry, const struct governor_input *input,
-                struct applied_signal *signal);
-/* An ending the governor is not asked about (id_conflict, overflow, wait_expired, too_old, governor_limit). entry may
- * be NULL. */
+/* signal NULL: the input concerns no signal of this batch. Returns what becomes of it; SIGNAL_IS_DEFERRED: it waits. */
+enum disposition apply_step(struct batch *batch, struct governor_entry *entry, const struct governor_input *input,
+                            struct applied_signal *signal);
+/* An ending the governor is not asked about (id_conflict, overflow, wait_expired, deferral_limit, too_old, …). entry
+ * may be NULL. */
 void apply_ending(struct batch *batch, struct governor_entry *entry, enum signal_status status, const char *reason,
                   struct applied_signal *signal);
 

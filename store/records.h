@@ -30,6 +30,9 @@ extern const char *const signal_status_names[SIGNAL_STATUS_COUNT];
 /* One outcome's number: with partition and shard it names one receipt. */
 enum { SIGNAL_OUTCOMES_MAX = 8 };
 
+/* Reason of a waiting row that is tried again at due_ms: what its action calls could not take it. */
+#define WAITING_DEFERRED "deferred"
+
 /* A signal row. `conflict` rows are further bodies under an identity that exists: keyed by the hash as well. */
 struct signal_row {
     struct identity identity;
@@ -42,7 +45,7 @@ struct signal_row {
     uint64_t line;          /* order among the partition's waiting rows, from 1; kept while waiting or acting */
     int64_t since_ms;       /* partition clock, of the last status; set by the store */
     int64_t due_ms;         /* partition clock at which a waiting row expires or may be tried again; 0: none */
-    uint32_t deferrals;     /* waiting: how often what it needs could not take it; then due_ms is the next try */
+    uint32_t deferrals;     /* waiting: how often it was deferred; the reason is WAITING_DEFERRED while it is */
     /* Kept while waiting or acting and when deadlettered or failed; empty otherwise. envelope: as in the frame. */
     struct span envelope;
     struct span bytes;

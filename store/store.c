@@ -137,7 +137,8 @@ static const char *check_signals(const struct store_commit *request)
             return wrong;
         if (request->signals[i].insert && row->status <= SIGNAL_ACTING && (row->line == 0 || row->line > INT64_MAX))
             return "a waiting or acting row needs a line";
-        if (row->due_ms < 0 || (row->deferrals && row->status == SIGNAL_WAITING && row->due_ms == 0))
+        bool deferred = row->status == SIGNAL_WAITING && span_is(row->reason, WAITING_DEFERRED);
+        if (row->due_ms < 0 || (deferred && (row->due_ms == 0 || row->deferrals == 0)))
             return numbers;
         wrong = check_deadletter(&request->signals[i]);
         if (wrong)

@@ -84,7 +84,7 @@ void store_lease(struct store *store, struct store_lease *request);
 struct waiting_count {
     struct span tenant_id, entitlement_id;
     uint64_t count;
-    int64_t deferred_until; /* due_ms of the one that was deferred; 0: none was */
+    int64_t deferred_until; /* due_ms of the one that is deferred; 0: none is */
 };
 struct store_load {
     struct store_request req;

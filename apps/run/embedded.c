@@ -92,6 +92,7 @@ static int start_jidoka(void *ctx)
                                      .store = e->store,
                                      .worker = e->worker,
                                      .lease_ttl_ms = LEASE_TTL_MS,
+                                     .random = random_bytes,
                                      .clock = &clock_system,
                                      .log = &e->log[LOG_JIDOKA],
                                      .metrics = e->metrics};

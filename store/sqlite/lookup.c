@@ -150,7 +150,7 @@ static int load_waiting(struct db_conn *conn, struct store_load *request)
     sqlite3_stmt *stmt = db_stmt(
         conn, "SELECT tenant, entitlement, count(*), (SELECT max(d.due) FROM signals d INDEXED BY signals_deferred"
               " WHERE d.partition = ?1 AND d.tenant = s.tenant AND d.entitlement = s.entitlement"
-              " AND d.deferrals > 0) FROM signals s INDEXED BY signals_line"
+              " AND d.deferrals > 0 AND d.reason = '" WAITING_DEFERRED "') FROM signals s INDEXED BY signals_line"
               " WHERE partition = ?1 AND status = 0 AND line IS NOT NULL GROUP BY tenant, entitlement");
     sqlite3_bind_int64(stmt, 1, request->partition);
     struct list list = {0};

@@ -1,5 +1,5 @@
-/* The action of the simulation: it writes down what it was asked, then succeeds, fails, hangs or refuses by chance, a
- * random time later. */
+/* The action of the simulation: it writes down what it was asked, then succeeds, fails, hangs, refuses or is not ready
+ * by chance, a random time later. */
 #include "sim/shims.h"
 
 #include "common/mem.h"
@@ -27,6 +27,15 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
     struct action_run ended = *run;
     run_free(run);
     ended.request.done(ended.request.ctx, ended.succeeds, ended.retry, ended.succeeds ? NULL : "broken");
+}
+
+static bool ready(const struct action_config *config, int64_t *ret_wait_ms)
+{
+    struct world *world = ((const struct sim_action *)config->name)->process->world;
+    if (!world->faults.action_defers || !random_chance(&world->random, world->faults.action_defers))
+        return true;
+    *ret_wait_ms = random_chance(&world->random, 300) ? random_between(&world->random, 0, 3000) : 0;
+    return false;
 }
 
 static int start(const struct action_request *request, struct action_run **ret)
@@ -84,5 +93,6 @@ static int start_buggy(const struct action_request *request, struct action_run *
     return status;
 }
 
-static const struct action_type sim_action_type = {.name = "none", .start = start_buggy, .cancel = cancel};
+static const struct action_type sim_action_type = {
+    .name = "none", .ready = ready, .start = start_buggy, .cancel = cancel};
 const struct action_type *const sim_action_types[] = {&sim_action_type, NULL};

@@ -57,6 +57,7 @@ static void start_worker(struct process *process, struct event_base *base)
                                      .store = world->store,
                                      .worker = process->name,
                                      .lease_ttl_ms = world->lease_ttl_ms,
+                                     .random = random_bytes,
                                      .clock = &process->clock,
                                      .log = &process->log,
                                      .metrics = process->metrics};

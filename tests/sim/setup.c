@@ -118,6 +118,15 @@ static void setup_broker(struct world *world)
     world->queue = shim_queue_new(world, world->faulty);
 }
 
+/* By chance of its own: what the other faults of a seed are does not depend on it. */
+static void setup_deferrals(struct world *world)
+{
+    struct random random = {.state = world->seed ^ UINT64_C(0xdefe44a1)};
+    world->config.max_deferrals = random_below(&random, 6);
+    if (random_chance(&random, 300))
+        world->faults.action_defers = 1 + random_below(&random, 900);
+}
+
 static void setup_faults(struct world *world)
 {
     struct database_faults database = {0};
@@ -138,6 +147,7 @@ static void setup_faults(struct world *world)
         .action_hangs = chance(world, 300) ? below(world, 300) : 0,
         .commit_reply_lost = chance(world, 300) ? 1 + below(world, 60) : 0,
     };
+    setup_deferrals(world);
 }
 
 void setup_world(struct world *world)

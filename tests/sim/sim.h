@@ -75,7 +75,7 @@ struct process {
 
 struct faults { /* per mille of the steps of the chaos phase */
     unsigned crash, stall, clock_jump;
-    unsigned action_fails, action_hangs;
+    unsigned action_fails, action_hangs, action_defers;
     unsigned commit_reply_lost; /* of the commits: done, but answered -EIO */
 };
 

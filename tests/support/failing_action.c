@@ -53,6 +53,18 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
                  mode == ACTION_SUCCEEDS ? NULL : "scripted");
 }
 
+static bool ready(const struct action_config *config, int64_t *ret_wait_ms)
+{
+    struct failing_action *action = (struct failing_action *)config->name;
+    action->asked++;
+    if (action->defers == 0)
+        return true;
+    if (action->defers > 0)
+        action->defers--;
+    *ret_wait_ms = action->wait_ms;
+    return false;
+}
+
 static int start(const struct action_request *request, struct action_run **ret)
 {
     struct failing_action *action = (struct failing_action *)request->config->name;
@@ -81,5 +93,5 @@ static void cancel(struct action_run *run)
     run_free(run);
 }
 
-const struct action_type failing_action_type = {.name = "none", .start = start, .cancel = cancel};
+const struct action_type failing_action_type = {.name = "none", .ready = ready, .start = start, .cancel = cancel};
 const struct action_type *const failing_action_types[] = {&failing_action_type, NULL};

@@ -1,5 +1,5 @@
-/* An action type that does what a test says: succeeds, fails, hangs until its time-out, refuses to start, a given
- * number of times. It stands in for `none` through jidoka_options.actions. One loop's thread. */
+/* An action type that does what a test says: succeeds, fails, hangs until its time-out, refuses to start, cannot take a
+ * signal yet, a given number of times. It stands in for `none` through jidoka_options.actions. One loop's thread. */
 #ifndef TAI_TESTS_SUPPORT_FAILING_ACTION_H
 #define TAI_TESTS_SUPPORT_FAILING_ACTION_H
 
@@ -19,6 +19,9 @@ struct failing_action {
     int countdown;           /* so many attempts go by `mode`, later ones succeed; -1: all do */
     unsigned random_percent; /* of attempts that fail or hang at random instead */
     uint64_t random;         /* state of that */
+    int defers;              /* so many times it is not ready; -1: never is */
+    int64_t wait_ms;         /* what it then asks for */
+    unsigned asked;          /* whether it is ready */
     unsigned started, cancelled, running, most_running;
     struct {
         char action_id[UUID_TEXT + 1];

@@ -18,6 +18,7 @@ struct fixture {
     struct verdict verdict; /* what the policies say next */
     unsigned asked;
     unsigned actions; /* action ids given out */
+    bool busy;        /* what actions call cannot take them; for 700 ms */
 };
 
 static inline struct verdict fixture_decide(void *ctx, const struct governor_record *record, struct governor_now now)
@@ -36,6 +37,13 @@ static inline void fixture_action_id(void *ctx, struct span action, char ret[UUI
     snprintf(ret, UUID_TEXT + 1, "00000000-0000-5000-8000-%012u", ++fixture->actions);
 }
 
+static inline bool fixture_ready(void *ctx, struct span action, int64_t *ret_wait_ms)
+{
+    (void)action;
+    *ret_wait_ms = 700;
+    return !((struct fixture *)ctx)->busy;
+}
+
 static inline void fixture_init(struct fixture *fixture)
 {
     *fixture = (struct fixture){.env = {.max_failures = 5,
@@ -45,7 +53,8 @@ static inline void fixture_init(struct fixture *fixture)
                                         .quota_limit = QUOTA_NONE,
                                         .quota_period = PERIOD_NONE,
                                         .decide = fixture_decide,
-                                        .action_id = fixture_action_id},
+                                        .action_id = fixture_action_id,
+                                        .ready = fixture_ready},
                                 .now = {.wall_ms = FIXTURE_WALL, .clock_ms = 100000}};
     fixture->env.ctx = fixture;
 }
@@ -54,6 +63,7 @@ static inline const char *fixture_disposition(enum disposition disposition)
 {
     static const char *const names[] = {[SIGNAL_KEEPS] = "-",
                                         [SIGNAL_WAITS] = "waits",
+                                        [SIGNAL_IS_DEFERRED] = "deferred",
                                         [SIGNAL_ACTS] = "acts",
                                         [SIGNAL_ENDS_EXECUTED] = "executed",
                                         [SIGNAL_ENDS_FAILED] = "failed",

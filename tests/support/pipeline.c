@@ -35,6 +35,7 @@ static void init_config(struct pipeline *p)
                      .max_failures = 5,
                      .auto_activate = true},
         .max_waiting = 100000,
+        .max_deferrals = 20,
         .governors_max_per_tenant = 100000,
         .governors_max = 1000000,
         .deadletters_max = 100000,
@@ -59,6 +60,7 @@ void pipeline_init(struct pipeline *p)
     snprintf(p->path, sizeof(p->path), "%s/tai.db", p->dir);
     clock_manual_init(&p->clock, INT64_C(1700000000000));
     p->clock.mono_us = 1000000;
+    p->random = random_bytes;
     p->base = loop_base_new();
     p->metrics = metrics_new();
     p->hasher = hasher_new();
@@ -114,6 +116,7 @@ struct jidoka *pipeline_worker(struct pipeline *p, const char *name, int64_t ttl
                                      .store = faulty_store_backend(p->faulty),
                                      .worker = name,
                                      .lease_ttl_ms = ttl_ms,
+                                     .random = p->random,
                                      .clock = &p->clock.clock,
                                      .log = &p->log,
                                      .metrics = p->metrics};

@@ -21,6 +21,7 @@ struct pipeline {
     bool sqlite_queue; /* set before pipeline_open; else in memory */
     struct event_base *base;
     struct clock_manual clock;
+    void (*random)(void *ret, size_t len);
     struct log log;
     struct metrics *metrics;
     struct db *db;

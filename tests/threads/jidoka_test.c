@@ -449,6 +449,7 @@ static void test_bad_configuration(void)
                                      .store = p.sqlite,
                                      .worker = "w",
                                      .lease_ttl_ms = 3000,
+                                     .random = random_bytes,
                                      .clock = &p.clock.clock,
                                      .log = &p.log,
                                      .metrics = p.metrics};

@@ -188,3 +188,73 @@ Test(governor_edge, record_stays_small)
 {
     cr_assert_leq(sizeof(struct governor_record), 256);
 }
+
+/* What the action calls is busy: the signal is deferred, and nothing of the decision remains, whatever the state. */
+static void check_deferred(struct governor_tale *tale, bool critical)
+{
+    struct governor_record before;
+    governor_record_copy(&before, &tale->record);
+    tale->fixture.busy = true;
+    tale->fixture.now.wall_ms += 40 * FIXTURE_DAY; /* the quota's period is over */
+    tale->fixture.verdict = (struct verdict){.kind = VERDICT_ACTION,
+                                             .policy = SPAN("p"),
+                                             .action = SPAN("fix"),
+                                             .policy_state = "{\"p\":{\"spent\":2}}",
+                                             .alert = "cost_budget_warning"};
+    tale_step(tale, (struct governor_input){.kind = INPUT_SIGNAL, .critical = critical, .signal_id = SPAN("s")});
+    struct buf delta;
+    buf_init(&delta, 1 << 16);
+    governor_delta(&before, &tale->record, &delta);
+    cr_assert_str_eq(buf_cstr(&delta), "{}");
+    buf_done(&delta);
+    cr_assert_eq(tale->result.disposition, SIGNAL_IS_DEFERRED);
+    cr_assert_eq(tale->result.wait_ms, 700);
+    cr_assert_eq(tale->record.last_signal_at, before.last_signal_at);
+    cr_assert(!tale->result.changed && !tale->result.receipted && !tale->result.releases);
+    cr_assert_eq(tale->result.alert_count, 0);
+    cr_assert_eq(tale->fixture.actions, 0);
+    governor_record_done(&before);
+    tale->fixture.verdict.kind = VERDICT_DENY; /* a denial needs nobody */
+    tale_step(tale, (struct governor_input){.kind = INPUT_SIGNAL, .critical = critical, .signal_id = SPAN("s")});
+    cr_assert_eq(tale->result.disposition, SIGNAL_ENDS_DENIED);
+    tale->fixture.verdict.kind = VERDICT_ACTION;
+    tale->fixture.busy = false;
+    tale_step(tale, (struct governor_input){.kind = INPUT_SIGNAL, .critical = critical, .signal_id = SPAN("s")});
+    cr_assert_eq(tale->result.disposition, SIGNAL_ACTS);
+    tale_done(tale);
+}
+
+Test(governor_edge, a_deferral_changes_nothing_in_active)
+{
+    struct governor_tale tale;
+    tale_init(&tale);
+    tale.fixture.env.auto_activate = true;
+    tale.fixture.env.quota_limit = 10;
+    tale.fixture.env.quota_period = PERIOD_DAY;
+    tale_create(&tale);
+    tale_input(&tale, INPUT_SIGNAL);
+    check_deferred(&tale, false);
+}
+
+Test(governor_edge, a_deferral_changes_nothing_in_degraded)
+{
+    struct governor_tale tale;
+    active(&tale);
+    tale_input(&tale, INPUT_SUSPENDED_BY_MARKET);
+    check_deferred(&tale, true);
+}
+
+Test(governor_edge, a_deferral_changes_nothing_in_testing)
+{
+    struct governor_tale tale;
+    active(&tale);
+    tale.fixture.env.max_failures = 1;
+    tale.fixture.verdict = (struct verdict){.kind = VERDICT_ACTION, .policy = SPAN("p"), .action = SPAN("fix")};
+    tale_input(&tale, INPUT_SIGNAL);
+    tale_input(&tale, INPUT_FAILED);
+    tale.fixture.now.clock_ms += 60000;
+    tale_input(&tale, INPUT_BREAKER_RESET);
+    cr_assert_eq(tale.record.state, GOVERNOR_TESTING);
+    tale.fixture.actions = 0;
+    check_deferred(&tale, false);
+}
