@@ -130,9 +130,7 @@ static bool tenant_allowed(struct api *api, struct http_request *req, const stru
     case API_SCOPE_PATH:
         return own(&api->access, http_param(req, "tenant")) || refuse_tenant(api, req, "");
     case API_SCOPE_FILTER:
-        if (http_query(req, "tenant_id", &value) && !own(&api->access, value))
-            return refuse_tenant(api, req, "");
-        return !http_query(req, "shard", &value) || refuse_tenant(api, req, all);
+        return !http_query(req, "tenant_id", &value) || own(&api->access, value) || refuse_tenant(api, req, "");
     case API_SCOPE_ALL:
         break;
     }

@@ -75,6 +75,7 @@ struct api_call {
         struct store_partitions partitions;
         struct store_totals totals;
     };
+    struct span only;             /* receipts: of other chains in the log nothing but the leaf's hash; empty: all */
     struct store_receipt look;    /* is there a receipt of that outcome yet? */
     const struct signal_row *row; /* whose receipts are listed */
     uint32_t row_partition;

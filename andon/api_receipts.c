@@ -1,6 +1,8 @@
 /* GET /v1/receipts and /v1/receipts/{id}: the ledger as it was hashed, byte for byte. */
 #include "andon/api_internal.h"
 
+#include "andon/merkle.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,19 @@ static void add_item(struct buf *out, const struct receipt *receipt)
     json_add_member_raw(out, "receipt", receipt->body);
     json_add_member(out, "receipt_hash", (struct span){hex, sizeof(hex)});
     buf_add_char(out, '}');
+}
+
+/* Another tenant's: enough for the tree, and nothing of what it says. */
+static void add_leaf(struct api_call *call, const struct receipt *receipt)
+{
+    uint8_t leaf[SHA256_SIZE];
+    char hex[SHA256_HEX];
+    merkle_leaf(call->api->hasher, receipt->body, leaf);
+    hex_encode(leaf, SHA256_SIZE, hex);
+    buf_add_char(&call->out, '{');
+    json_add_member_u64(&call->out, "index", receipt->index);
+    json_add_member(&call->out, "leaf_hash", (struct span){hex, sizeof(hex)});
+    buf_add_char(&call->out, '}');
 }
 
 /* What is served is what was hashed; true if it is not: answered. */
@@ -47,7 +62,10 @@ static void on_receipts(struct store_request *request, int status)
             return;
         if (i)
             buf_add_char(out, ',');
-        add_item(out, &page->receipts[i]);
+        if (call->only.len && !span_eq(page->receipts[i].chain, call->only))
+            add_leaf(call, &page->receipts[i]);
+        else
+            add_item(out, &page->receipts[i]);
     }
     buf_add_char(out, ']');
     if (i < page->receipt_count)
@@ -60,18 +78,41 @@ static void on_receipts(struct store_request *request, int status)
     api_call_reply(call, 200);
 }
 
-/* A tenant's chain, or a shard's whole log (the first shard's when neither is named). */
-static bool choose_log(struct api *api, struct http_request *req, struct span *ret_chain, uint32_t *ret_shard)
+/* What is asked for: a tenant's chain; a shard's log (the first shard's when nothing is named); or the log with the
+ * receipts of one tenant only. */
+struct log_choice {
+    struct span chain, only;
+    uint32_t shard;
+};
+
+/* A filter would tell which receipts of others it matches. */
+static bool unfiltered(struct http_request *req)
 {
-    bool by_shard;
-    if (!api_param_tenant(api, req, false, ret_chain) || !api_param_shard(req, api, &by_shard, ret_shard))
-        return false;
-    if (by_shard && ret_chain->len) {
-        http_problem(req, 400, NULL, "give \"tenant_id\" for one chain or \"shard\" for a whole log, not both");
+    static const char *const filters[] = {"entitlement_id", "signal_id", "type", "since", "before"};
+    struct span value;
+    for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+        if (!http_query(req, filters[i], &value))
+            continue;
+        http_problem(req, 400, NULL,
+                     "\"%s\" cannot be given with \"shard\" for the receipts of one tenant: leave "
+                     "\"shard\" out",
+                     filters[i]);
         return false;
     }
-    if (ret_chain->len && !span_is(*ret_chain, RECEIPT_SYSTEM_CHAIN))
-        *ret_shard = shard_of(*ret_chain, (uint32_t)api->options.config->ledger.shards);
+    return true;
+}
+
+static bool choose_log(struct api *api, struct http_request *req, struct log_choice *ret)
+{
+    struct span tenant_id;
+    bool by_shard;
+    *ret = (struct log_choice){0};
+    if (!api_param_tenant(api, req, false, &tenant_id) || !api_param_shard(req, api, &by_shard, &ret->shard) ||
+        (by_shard && tenant_id.len && !unfiltered(req)))
+        return false;
+    *(by_shard ? &ret->only : &ret->chain) = tenant_id;
+    if (ret->chain.len && !span_is(ret->chain, RECEIPT_SYSTEM_CHAIN))
+        ret->shard = shard_of(ret->chain, (uint32_t)api->options.config->ledger.shards);
     return true;
 }
 
@@ -87,16 +128,16 @@ static bool type_known(struct http_request *req, struct span type)
 void api_receipt_list(void *ctx, struct http_request *req)
 {
     struct api *api = ctx;
-    struct span chain, entitlement_id, signal_id, type;
+    struct span entitlement_id, signal_id, type;
     struct api_range range;
-    uint32_t shard;
-    if (!choose_log(api, req, &chain, &shard) ||
-        !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement_id) ||
+    struct log_choice log;
+    if (!choose_log(api, req, &log) || !api_param_text(req, "entitlement_id", false, API_ID_MAX, &entitlement_id) ||
         !api_param_text(req, "signal_id", false, API_ID_MAX, &signal_id) ||
         !api_param_text(req, "type", false, API_ID_MAX, &type) || !type_known(req, type) ||
         !api_range_read(req, &range))
         return;
-    const struct span parts[] = {chain, {(const char *)&shard, sizeof(shard)}, entitlement_id, signal_id, type};
+    const struct span parts[] = {log.chain,      log.only,  {(const char *)&log.shard, sizeof(log.shard)},
+                                 entitlement_id, signal_id, type};
     struct api_call *call = api_call_new(api, req, on_receipts);
     struct store_receipts *page = &call->receipts;
     call->query = api_range_query(api_query_hash('r', parts, sizeof(parts) / sizeof(parts[0])), &range);
@@ -104,8 +145,9 @@ void api_receipt_list(void *ctx, struct http_request *req)
         api_call_free(call);
         return;
     }
-    page->shard = shard;
-    page->chain = api_keep(call, chain);
+    page->shard = log.shard;
+    page->chain = api_keep(call, log.chain);
+    call->only = api_keep(call, log.only);
     page->entitlement_id = api_keep(call, entitlement_id);
     page->signal_id = api_keep(call, signal_id);
     page->type = api_keep(call, type);

@@ -1,6 +1,5 @@
 /* `tai receipt export`: the log of one shard up to its checkpoint, in the form of andon/export.h. With a tenant, other
- * tenants' receipts become their leaf hashes: the tree stays whole, and nothing of them is told. */
-#include "andon/merkle.h"
+ * tenants' receipts are their leaf hashes, and nothing else of them comes here: the tree stays whole. */
 #include "andon/note.h"
 #include "apps/outfile.h"
 #include "apps/progress.h"
@@ -34,7 +33,6 @@ struct exporter {
     const struct cli *cli;
     struct session session;
     struct outfile out;
-    struct hasher *hasher;
     struct progress progress;
     struct buf scratch;
     struct buf note;
@@ -115,34 +113,37 @@ static void write_checkpoint(struct exporter *e)
 
 /* --- receipts ---------------------------------------------------------------------------------------------------- */
 
-static bool is_shown(struct exporter *e, const struct json_doc *doc, const struct json_node *receipt)
+/* Leaves its text in scratch. */
+static bool is_hash(struct exporter *e, const struct json_doc *doc, const struct json_node *node)
 {
-    if (!e->cli->values[TENANT])
-        return true;
+    uint8_t hash[SHA256_SIZE];
     buf_clear(&e->scratch);
-    return span_is(json_text(doc, json_get(doc, receipt, "chain"), &e->scratch), e->cli->values[TENANT]);
+    return json_string(doc, node, &e->scratch) == 0 && e->scratch.len == SHA256_HEX &&
+           hex_decode(buf_span(&e->scratch), hash, sizeof(hash));
 }
 
+/* The receipt, or of another tenant's the hash of its leaf. */
 static int write_receipt(void *ctx, const struct json_doc *doc, const struct json_node *item)
 {
     struct exporter *e = ctx;
-    const struct json_node *receipt = item->type == JSON_OBJECT ? json_get(doc, item, "receipt") : NULL;
+    bool object = item->type == JSON_OBJECT;
+    const struct json_node *receipt = object ? json_get(doc, item, "receipt") : NULL;
+    const struct json_node *leaf = object && !receipt ? json_get(doc, item, "leaf_hash") : NULL;
     int64_t index;
-    if (!receipt || receipt->type != JSON_OBJECT || json_int(doc, json_get(doc, item, "index"), 0, INT64_MAX, &index))
+    if (leaf && !e->cli->values[TENANT])
+        return cli_fail(e->cli, EXIT_DENIED, "the token is bound to one tenant: name it with --tenant");
+    if (!(leaf ? is_hash(e, doc, leaf) : receipt && receipt->type == JSON_OBJECT) ||
+        json_int(doc, json_get(doc, item, "index"), 0, INT64_MAX, &index))
         return session_strange(&e->session, "the answer holds no receipts");
     if ((uint64_t)index != e->next)
         return cli_fail(e->cli, EXIT_FAILED,
                         "receipt %" PRIu64 " of the log is missing: the next one has index %" PRId64, e->next, index);
-    struct span bytes = json_raw(doc, receipt);
-    if (is_shown(e, doc, receipt)) {
+    if (receipt) {
+        struct span bytes = json_raw(doc, receipt);
         fprintf(e->out.file, "r %.*s\n", (int)bytes.len, bytes.ptr);
         e->shown++;
     } else {
-        uint8_t leaf[SHA256_SIZE];
-        char hex[SHA256_HEX];
-        merkle_leaf(e->hasher, bytes, leaf);
-        hex_encode(leaf, sizeof(leaf), hex);
-        fprintf(e->out.file, "h %.*s\n", (int)sizeof(hex), hex);
+        fprintf(e->out.file, "h %s\n", buf_cstr(&e->scratch));
     }
     progress_update(&e->progress, ++e->next);
     if (ferror(e->out.file)) /* the disk is full: outfile_commit says so */
@@ -157,6 +158,7 @@ static int write_receipts(struct exporter *e)
     buf_clear(&e->scratch);
     buf_add_str(&e->scratch, "/v1/receipts");
     url_query(&e->scratch, "shard", span_of(e->shard));
+    url_query(&e->scratch, "tenant_id", span_of(e->cli->values[TENANT]));
     char *path = buf_take(&e->scratch);
     progress_begin(&e->progress, "exporting receipts", PROGRESS_ITEMS, e->size);
     int code = session_list(&e->session, path, "receipts", e->size, write_receipt, e, NULL);
@@ -195,7 +197,6 @@ int verb_receipt_export(int argc, char **argv)
     int code = session_begin(&e.session, &cli, &verb, argc, argv);
     if (code != CLI_GO_ON)
         return code;
-    e.hasher = hasher_new();
     buf_init(&e.scratch, LINE_BYTES);
     buf_init(&e.note, NOTE_MAX);
     code = write_export(&e);
@@ -205,7 +206,6 @@ int verb_receipt_export(int argc, char **argv)
                cli.values[TENANT] ? " of " : "", cli.values[TENANT] ? cli.values[TENANT] : "", e.shard, e.size);
     buf_done(&e.scratch);
     buf_done(&e.note);
-    hasher_free(e.hasher);
     session_done(&e.session);
     return code;
 }

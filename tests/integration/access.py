@@ -77,6 +77,26 @@ def test_tokens(t):
     t.equal("a file others can write", (code, "chmod go-w" in said), (2, True))
 
 
+def test_an_auditor_exports_and_verifies(t):
+    auditor, viewer = new_token(t, "auditor", "auditor", "acme"), new_token(t, "root", "viewer", "*")
+    with t.tai(f"andon:\n  tokens_file: {token_file(t, auditor, viewer)}\n") as tai:
+        for i in range(30):
+            tai.post({"id": f"s{i}", "tenant_id": ("acme", "globex")[i % 2], "sku_id": "s", "type": "usage"})
+        tai.token = viewer[0]
+        tai.settle()
+        tai.env["TAI_TOKEN"] = auditor[0]
+        whole = tai.cli("receipt", "export")
+        t.equal("the whole log is not for a tenant's auditor", (whole.returncode, "--tenant" in whole.stderr), (DENIED, True))
+        exported = tai.cli("receipt", "export", "--tenant", "acme")
+        t.equal("exit code", (exported.returncode, exported.stderr), (0, ""))
+        t.true("acme's receipts stand in it, globex's do not", exported.stdout.count("\nr {") >= 15 and
+               "globex" not in exported.stdout and exported.stdout.count("\nh ") >= 15, exported.stdout[:2000])
+        vkey = tai.get("/v1/ledger/vkey")[1].strip()
+        verified = tai.cli("receipt", "verify", t.file("export", exported.stdout), "--vkey", vkey)
+        t.equal("it verifies", verified.returncode, 0)
+        t.equal("globex", tai.cli("receipt", "export", "--tenant", "globex").returncode, DENIED)
+
+
 def test_beyond_loopback(t):
     code, said = t.refused_start("--andon-listen", "0.0.0.0:0")
     t.equal("without tokens", (code, "no tokens" in said), (2, True))

@@ -332,9 +332,14 @@ Test(andon_access, matrix)
 
 Test(andon_access, whole_logs_are_for_tokens_of_all_tenants)
 {
-    cr_expect_eq(ask("GET", "/v1/receipts?shard=0", AS("a0"), NULL), 403);
     cr_expect_eq(ask("GET", "/v1/receipts?shard=0", AS("a2"), NULL), 200);
-    cr_expect(has(OWN) && has(OTHER));
+    cr_expect(has(OWN) && has(OTHER) && !has("leaf_hash"));
+    cr_expect_eq(ask("GET", "/v1/receipts?shard=0", AS("a0"), NULL), 200);
+    cr_expect(has(OWN) && !has(OTHER) && has("{\"index\":1,\"leaf_hash\":\""), "%s", answer.body.ptr);
+    cr_expect_eq(ask("GET", "/v1/receipts?shard=0&tenant_id=" OTHER, AS("a0"), NULL), 403);
+    cr_expect_eq(ask("GET", "/v1/receipts?shard=0&tenant_id=" OTHER, AS("a2"), NULL), 200);
+    cr_expect(has(OTHER) && !has(OWN));
+    cr_expect_eq(ask("GET", "/v1/receipts?shard=0&signal_id=sig-" OTHER, AS("a0"), NULL), 400, "it would tell");
     cr_expect_eq(ask("GET", "/v1/receipts?tenant_id=_system", AS("a0"), NULL), 403);
     cr_expect_eq(ask("GET", "/v1/receipts?tenant_id=_system", AS("a2"), NULL), 200);
     cr_expect_eq(ask("GET", "/v1/signals/sig-" OWN, AS("p0"), NULL), 200, "its tenant is filled in");

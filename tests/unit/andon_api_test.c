@@ -311,7 +311,7 @@ Test(andon_api, bad_receipt_queries)
     receipts(0, 20);
     EXPECT("/v1/receipts?shard=1", 400, "from 0 to 0");
     EXPECT("/v1/receipts?shard=-1", 400, "from 0 to 0");
-    EXPECT("/v1/receipts?shard=0&tenant_id=acme", 400, "not both");
+    EXPECT("/v1/receipts?shard=0&tenant_id=acme&type=refusal", 400, "\\\"type\\\" cannot be given");
     EXPECT("/v1/receipts?type=nonsense", 400, "must be one of action_intent");
     EXPECT("/v1/receipts?limit=0", 400, "from 1 to 1000");
     EXPECT("/v1/receipts?limit=", 400, "from 1 to 1000");
