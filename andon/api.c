@@ -86,7 +86,7 @@ void api_index(void *ctx, struct http_request *req)
                     "\"governor\":\"/v1/governors/{tenant}/{entitlement}\",\"deadletters\":\"/v1/deadletters\","
                     "\"deadletter\":\"/v1/deadletters/{id}\",\"commands\":\"/v1/commands\",\"command\":\"/v1/commands/"
                     "{id}\",\"partitions\":\"/v1/partitions\",\"backup\":\"/v1/backup\","
-                    "\"status\":\"/v1/status\","
+                    "\"status\":\"/v1/status\",\"openapi\":\"/openapi.json\","
                     "\"checkpoint\":\"/checkpoint\","
                     "\"consistency\":\"/v1/ledger/consistency?shard={shard}&old={size}\",\"vkey\":\"/v1/ledger/"
                     "vkey\",\"jwks\":\"/.well-known/jwks.json\","

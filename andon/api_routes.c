@@ -6,6 +6,7 @@
 
 const struct api_route api_routes[] = {
     {"GET", "/", api_index, NAMES(), NULL, API_ANYBODY, API_SCOPE_NONE},
+    {"GET", "/openapi.json", api_openapi, NAMES(), NULL, API_ANYBODY, API_SCOPE_NONE},
 
     {"GET", "/v1/signals/{id}", api_signal_get, NAMES("tenant_id", "entitlement_id"), NULL,
      API_VIEWER | API_OPERATOR | API_PUBLISHER, API_SCOPE_FILTER},

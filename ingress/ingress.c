@@ -41,9 +41,14 @@ static void metrics(void *ctx, struct http_request *req)
     health_metrics(ingress->health, req);
 }
 
-static const struct http_route routes[] = {
-    {"POST", "/v1/signals", post_handle}, {"GET", "/livez", livez},     {"GET", "/readyz", readyz},
-    {"GET", "/health", health},           {"GET", "/metrics", metrics}, {NULL},
+const struct http_route ingress_routes[] = {
+    {"POST", "/v1/signals", post_handle},
+    {"GET", "/openapi.json", openapi_handle},
+    {"GET", "/livez", livez},
+    {"GET", "/readyz", readyz},
+    {"GET", "/health", health},
+    {"GET", "/metrics", metrics},
+    {NULL},
 };
 
 static void observe(void *ctx, const struct http_route *route, int status, int64_t duration_us)
@@ -199,7 +204,7 @@ static int open_server(struct ingress *ingress, struct error *err)
                    .deadline_ms = (unsigned)config->request_deadline_ms,
                    .header_bytes = config->max_header,
                    .body_bytes = config->max_body},
-        .routes = routes,
+        .routes = ingress_routes,
         .ctx = ingress,
         .observer = observe,
         .clock = ingress->options.clock,
@@ -247,7 +252,7 @@ static void add_metrics(struct ingress *ingress)
     struct metric *family = metrics_register(ingress->options.metrics, &desc);
     for (size_t i = 0; i < RESULTS; i++)
         ingress->signals[i] = metric_counter(family, &results[i]);
-    ingress->http_metrics = http_metrics_new(ingress->options.metrics, "ingress", routes);
+    ingress->http_metrics = http_metrics_new(ingress->options.metrics, "ingress", ingress_routes);
 }
 
 static struct limits_options rates_of(const struct ingress_config *config)

@@ -147,6 +147,8 @@ void frames_published(void *ctx, void *token, int status); /* kanban_events.publ
 
 /* post.c */
 void post_handle(void *ctx, struct http_request *req);
+void openapi_handle(void *ctx, struct http_request *req);
+extern const struct http_route ingress_routes[]; /* ended by a row without method */
 /* A signal's frame was answered (0 or -errno); the post is ready when it was the last. */
 void post_settle(struct ingress *ingress, struct owner owner, int status);
 /* Answers what is ready. Never from within kanban_dispatch or a handler: an answer may begin the next request. */

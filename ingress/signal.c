@@ -167,6 +167,11 @@ static const struct field {
 
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 
+const char *signal_field(size_t index)
+{
+    return index < FIELDS ? fields[index].name : NULL;
+}
+
 static const struct field *find_field(struct span name)
 {
     for (size_t i = 0; i < FIELDS; i++)

@@ -25,6 +25,9 @@ struct entropy {
 /* The next len ≤ ENTROPY_POOL bytes, valid until the next call. */
 const uint8_t *entropy_take(struct entropy *entropy, size_t len);
 
+/* The names of the fields a signal may have, one by one; NULL behind the last. */
+const char *signal_field(size_t index);
+
 enum { SIGNAL_SCRATCH = 1024 }; /* longer than any field but data */
 
 /* What is the same for all signals of a request. */

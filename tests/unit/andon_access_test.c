@@ -35,6 +35,7 @@ struct expected {
 
 static const struct expected expectations[] = {
     {"GET", "/", "", OPEN, 200, "/"},
+    {"GET", "/openapi.json", "", OPEN, 200, "/openapi.json"},
     {"GET", "/livez", "", OPEN, 200, "/livez"},
     {"GET", "/readyz", "", OPEN, 200, "/readyz"},
     {"GET", "/health", "", OPEN, 200, "/health"},
