@@ -57,7 +57,7 @@ bool http_host_loopback(struct span host)
 static bool same_origin(struct span origin, struct span host, const char *scheme)
 {
     size_t len = strlen(scheme);
-    return host.len > 0 && origin.len == len + host.len && strncasecmp(origin.ptr, scheme, len) == 0 &&
+    return host.ptr && host.len > 0 && origin.len == len + host.len && strncasecmp(origin.ptr, scheme, len) == 0 &&
            strncasecmp(origin.ptr + len, host.ptr, host.len) == 0;
 }
 

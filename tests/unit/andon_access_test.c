@@ -326,6 +326,46 @@ Test(andon_access, matrix)
     }
 }
 
+static void add_roles(struct buf *out, const struct expected *e, bool probe)
+{
+    static const char *const role_names[] = {"viewer", "operator", "auditor", "publisher"};
+    if (e->kind == OPEN)
+        buf_add_str(out, probe ? "anybody, under any Host" : "anybody");
+    for (size_t i = 0, count = 0; i < 4; i++)
+        if (strchr(e->who, roles[i]))
+            buf_addf(out, "%s%s", count++ ? ", " : "", role_names[i]);
+}
+
+/* The table of docs/security.md. */
+Test(andon_access, documentation_is_current)
+{
+    static const char *const scopes[] = {[OPEN] = "| |",
+                                         [ANY] = "| |",
+                                         [NAMED] = "| its tenant; naming another: 403 |",
+                                         [FOUND] = "| its tenant; another's: 404 |",
+                                         [WHOLE] = "| 403: it covers all tenants |"};
+    char path[4096];
+    const char *slash = strrchr(__FILE__, '/');
+    snprintf(path, sizeof(path), "%.*s/../../docs/security.md", (int)(slash - __FILE__), __FILE__);
+    FILE *file = fopen(path, "re");
+    struct buf text;
+    buf_init(&text, 1 << 20);
+    cr_assert_not_null(file, "%s", path);
+    text.len = fread(buf_reserve(&text, 1 << 19), 1, 1 << 19, file);
+    fclose(file);
+    for (size_t i = 0; i < EXPECTATIONS; i++) {
+        const struct expected *e = &expectations[i];
+        struct buf row;
+        buf_init(&row, 4096);
+        buf_addf(&row, "| `%s %s` | ", e->method, e->path);
+        add_roles(&row, e, strcmp(e->path, "/livez") == 0 || strcmp(e->path, "/readyz") == 0);
+        buf_addf(&row, " %s\n", scopes[e->kind]);
+        cr_expect(strstr(buf_cstr(&text), buf_cstr(&row)), "docs/security.md lacks %s", buf_cstr(&row));
+        buf_done(&row);
+    }
+    buf_done(&text);
+}
+
 /* --- what the matrix does not ask
  * -------------------------------------------------------------------------------------- */
 
