@@ -7,31 +7,22 @@
 #include "andon/export.h"
 
 #include "andon/export_chains.h"
+#include "andon/line_reader.h"
 #include "andon/merkle.h"
 #include "andon/receipt.h"
 #include "common/lines.h"
+#include "common/mem.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { LINE_MAX_BYTES = 17 << 20, NOTE_ROOM = 1 << 20, PROGRESS_EVERY = 1 << 20, BLOCK = 64 * 1024 };
-
-struct reader {
-    FILE *in;
-    char block[BLOCK];
-    size_t at, end; /* of what is left in block */
-    struct buf line;
-    uint64_t number; /* of the line, from 1 */
-    uint64_t bytes, reported;
-    void (*progress)(void *ctx, uint64_t bytes);
-    void *ctx;
-};
+enum { NOTE_ROOM = 1 << 20 };
 
 struct verifier {
-    struct reader reader;
-    struct span vkey;
-    struct note_key *key;
+    struct line_reader reader;
+    const struct export_options *options;
+    char *vkey; /* named in the file */
     struct hasher *hasher;
     struct receipt_builder builder;
     struct export_chains *chains;
@@ -44,51 +35,8 @@ struct verifier {
     struct buf note;
     struct export_report *report;
     struct error worst; /* of the lowest bad index so far */
+    bool *old_met;      /* the tree had the root of that older checkpoint when it had its size */
 };
-
-/* --- lines ---------------------------------------------------------------------------------------------------------
- */
-
-/* The next block, and word of it; false at the end of the file. */
-static bool fill(struct reader *reader)
-{
-    reader->at = 0;
-    reader->end = fread(reader->block, 1, BLOCK, reader->in);
-    reader->bytes += reader->end;
-    if (reader->progress && reader->bytes - reader->reported >= PROGRESS_EVERY) {
-        reader->reported = reader->bytes;
-        reader->progress(reader->ctx, reader->bytes);
-    }
-    return reader->end > 0;
-}
-
-/* The next line without its line feed: 1, 0 at the end, or -EBADMSG. */
-static int read_line(struct reader *reader, struct span *ret, struct error *err)
-{
-    buf_clear(&reader->line);
-    for (const char *end = NULL; !end;) {
-        if (reader->at == reader->end && !fill(reader))
-            break;
-        const char *start = reader->block + reader->at;
-        size_t left = reader->end - reader->at;
-        end = memchr(start, '\n', left);
-        size_t len = end ? (size_t)(end - start) : left;
-        buf_add(&reader->line, start, len);
-        reader->at += len + (end ? 1 : 0);
-        if (reader->line.failed)
-            return error_set(err, -EBADMSG, "line %" PRIu64 ": longer than any receipt", reader->number + 1);
-        *ret = buf_span(&reader->line);
-        if (end) {
-            reader->number++;
-            return 1;
-        }
-    }
-    if (ferror(reader->in))
-        return error_set(err, -EBADMSG, "the export cannot be read to its end");
-    if (reader->line.len)
-        return error_set(err, -EBADMSG, "line %" PRIu64 ": the export is cut off here", reader->number + 1);
-    return 0;
-}
 
 static int bad_line(const struct verifier *v, struct error *err, const char *what)
 {
@@ -99,15 +47,17 @@ static int read_head(struct verifier *v, struct error *err)
 {
     struct span line = {0}, rest = {0};
     uint64_t shard = 0;
-    int r = read_line(&v->reader, &line, err);
+    int r = line_reader_next(&v->reader, &line, err);
     if (r == 1 && !span_is(line, "tai-export/1"))
         return bad_line(v, err, "the file does not begin with \"tai-export/1\"");
     if (r == 1)
-        r = read_line(&v->reader, &line, err);
-    if (r == 1 && (!line_behind(line, "vkey ", &rest) || !span_eq(rest, v->vkey)))
-        return bad_line(v, err, "the export names another key than the one to verify with");
+        r = line_reader_next(&v->reader, &line, err);
+    if (r == 1 && !line_behind(line, "vkey ", &rest))
+        return bad_line(v, err, "\"vkey\" and a public key must stand here");
     if (r == 1)
-        r = read_line(&v->reader, &line, err);
+        v->vkey = xstrndup(rest.ptr, rest.len);
+    if (r == 1)
+        r = line_reader_next(&v->reader, &line, err);
     if (r == 1 && (!line_behind(line, "shard ", &rest) || !decimal_parse(rest, UINT32_MAX, &shard)))
         return bad_line(v, err, "\"shard\" and a number must stand here");
     if (r == 0)
@@ -249,14 +199,28 @@ static int take_line(struct verifier *v, struct span line, struct error *err)
 /* --- the whole -----------------------------------------------------------------------------------------------------
  */
 
+static void meet_olds(struct verifier *v)
+{
+    for (size_t i = 0; i < v->options->old_count; i++) {
+        const struct checkpoint *old = &v->options->olds[i].checkpoint;
+        uint8_t root[SHA256_SIZE];
+        if (old->size != v->tree.size)
+            continue;
+        merkle_root(&v->tree, v->hasher, root);
+        v->old_met[i] = memcmp(root, old->root, SHA256_SIZE) == 0;
+    }
+}
+
 static int read_leaves(struct verifier *v, struct error *err)
 {
     struct span line = {0};
     int r;
-    while ((r = read_line(&v->reader, &line, err)) == 1) {
+    meet_olds(v);
+    while ((r = line_reader_next(&v->reader, &line, err)) == 1) {
         r = take_line(v, line, err);
         if (r)
             return r;
+        meet_olds(v);
     }
     return r;
 }
@@ -270,7 +234,7 @@ static void settle(struct export_chain *chain, void *ctx)
         return;
     bool own = false;
     struct checkpoint checkpoint;
-    if (v->has_mended && checkpoint_verify(buf_span(&v->note), v->key, &checkpoint, NULL) == 0) {
+    if (v->has_mended && verify_checkpoint(v->options->keys, buf_span(&v->note), &checkpoint, NULL, NULL) == 0) {
         uint8_t root[SHA256_SIZE];
         merkle_root(&v->mended, v->hasher, root);
         own = memcmp(root, checkpoint.root, SHA256_SIZE) == 0;
@@ -278,16 +242,6 @@ static void settle(struct export_chain *chain, void *ctx)
     const struct export_link *bad = own ? &chain->last : &chain->before;
     fault(v, bad->index, bad->receipt_id,
           own ? "it does not link to the one before it" : "its bytes are not those the next one names");
-}
-
-static bool origin_matches(const struct verifier *v, const char *origin)
-{
-    char expected[160];
-    if (v->shard)
-        snprintf(expected, sizeof(expected), "%s/%" PRIu32, note_key_name(v->key), v->shard);
-    else
-        snprintf(expected, sizeof(expected), "%s", note_key_name(v->key));
-    return strcmp(origin, expected) == 0;
 }
 
 /* Every link holds, yet the tree is another: what can be said about where. */
@@ -305,6 +259,28 @@ static int explain_root(struct verifier *v, struct error *err)
         "a chain, a hash line, or the order between chains was changed");
 }
 
+/* Earlier checkpoints: their trees must have been passed through. */
+static int check_olds(const struct verifier *v, const struct checkpoint *checkpoint, struct error *err)
+{
+    for (size_t i = 0; i < v->options->old_count; i++) {
+        const struct export_old *old = &v->options->olds[i];
+        if (strcmp(old->checkpoint.origin, checkpoint->origin) != 0)
+            return error_set(err, -EBADMSG, "%s is a checkpoint of the log %s, not of %s", old->name,
+                             old->checkpoint.origin, checkpoint->origin);
+        if (old->checkpoint.size > checkpoint->size)
+            return error_set(err, -EBADMSG,
+                             "%s covers %" PRIu64 " receipts, the export %" PRIu64
+                             ": it is older, or receipts are gone",
+                             old->name, old->checkpoint.size, checkpoint->size);
+        if (!v->old_met[i])
+            return error_set(err, -EBADMSG,
+                             "the first %" PRIu64 " receipts are not those that %s was signed over: the log was "
+                             "rewritten",
+                             old->checkpoint.size, old->name);
+    }
+    return 0;
+}
+
 static int judge(struct verifier *v, struct error *err)
 {
     struct export_report *report = v->report;
@@ -314,22 +290,26 @@ static int judge(struct verifier *v, struct error *err)
     export_chains_each(v->chains, settle, v);
     if (v->late.seq && !v->hidden)
         fault(v, v->late.index, v->late.receipt_id, "receipts before it in its chain are missing");
-    int r = v->note.len ? checkpoint_verify(buf_span(&v->note), v->key, &checkpoint, err)
-                        : error_set(err, -EBADMSG, "the export has no checkpoint: it is cut off");
-    if (!r)
-        memcpy(report->origin, checkpoint.origin, sizeof(report->origin));
     if (report->bad_index != UINT64_MAX)
         return error_set(err, -EBADMSG, "%s", v->worst.text);
+    if (!v->note.len)
+        return error_set(err, -EBADMSG, "the export has no checkpoint: it is cut off");
+    const struct note_key *key;
+    int r = verify_checkpoint(v->options->keys, buf_span(&v->note), &checkpoint, &key, err);
+    if (!r)
+        r = verify_named_key(v->options->keys, span_of(v->vkey), buf_span(&v->note), err);
+    if (!r)
+        r = verify_origin(key, &checkpoint, v->shard, err);
     if (r)
         return r;
-    if (!origin_matches(v, checkpoint.origin))
-        return error_set(err, -EBADMSG, "the checkpoint is of the log %s, not of shard %" PRIu32 " of %s",
-                         checkpoint.origin, v->shard, note_key_name(v->key));
+    memcpy(report->origin, checkpoint.origin, sizeof(report->origin));
     if (checkpoint.size != report->leaves)
         return error_set(err, -EBADMSG, "the checkpoint covers %" PRIu64 " receipts, the export holds %" PRIu64 ": %s",
                          checkpoint.size, report->leaves,
                          checkpoint.size > report->leaves ? "some are missing" : "some were added");
-    return memcmp(checkpoint.root, report->root, SHA256_SIZE) == 0 ? 0 : explain_root(v, err);
+    if (memcmp(checkpoint.root, report->root, SHA256_SIZE) != 0)
+        return explain_root(v, err);
+    return check_olds(v, &checkpoint, err);
 }
 
 static int verify(struct verifier *v, struct error *err)
@@ -346,35 +326,27 @@ static int verify(struct verifier *v, struct error *err)
     return error_set(err, -EBADMSG, "%s", head.text);
 }
 
-int export_verify(FILE *in, struct span vkey, void (*progress)(void *ctx, uint64_t bytes), void *ctx,
-                  struct export_report *ret, struct error *err)
+int export_verify(FILE *in, const struct export_options *options, struct export_report *ret, struct error *err)
 {
     *ret = (struct export_report){.bad_index = UINT64_MAX};
-    struct note_key *key;
-    int r = note_key_from_vkey(vkey, &key, err);
-    if (r)
-        return r;
-    struct verifier *v = xcalloc(1, sizeof(*v));
-    v->reader.in = in;
-    v->reader.progress = progress;
-    v->reader.ctx = ctx;
-    buf_init(&v->reader.line, LINE_MAX_BYTES);
-    v->vkey = vkey;
-    v->key = key;
-    v->hasher = hasher_new();
-    v->chains = export_chains_new();
-    v->report = ret;
+    struct verifier *v = xmalloc(sizeof(*v));
+    *v = (struct verifier){.options = options, .hasher = hasher_new(), .chains = export_chains_new(), .report = ret};
+    v->old_met = xcalloc(options->old_count + 1, sizeof(*v->old_met));
+    line_reader_init(&v->reader, in);
+    v->reader.progress = options->progress;
+    v->reader.ctx = options->ctx;
     receipt_builder_init(&v->builder, v->hasher);
     buf_init(&v->note, NOTE_ROOM);
-    r = verify(v, err);
-    if (progress)
-        progress(ctx, v->reader.bytes);
-    buf_done(&v->reader.line);
+    int r = verify(v, err);
+    if (options->progress)
+        options->progress(options->ctx, v->reader.bytes);
+    line_reader_done(&v->reader);
     buf_done(&v->note);
     receipt_builder_done(&v->builder);
     export_chains_free(v->chains);
     hasher_free(v->hasher);
-    note_key_free(key);
+    free(v->old_met);
+    free(v->vkey);
     free(v);
     return r;
 }

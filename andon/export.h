@@ -10,7 +10,7 @@
 #ifndef TAI_ANDON_EXPORT_H
 #define TAI_ANDON_EXPORT_H
 
-#include "andon/note.h"
+#include "andon/verify.h"
 
 #include <stdio.h>
 
@@ -24,12 +24,25 @@ struct export_report {
     char bad_receipt[UUID_TEXT + 1]; /* its receipt_id where it can be read, else empty */
 };
 
+struct export_old {
+    struct checkpoint checkpoint; /* verified */
+    const char *name;             /* for messages */
+};
+
+struct export_options {
+    const struct verify_keys *keys;
+    const struct export_old *olds; /* checkpoints the log must have passed through */
+    size_t old_count;
+    void (*progress)(void *ctx, uint64_t bytes); /* or NULL */
+    void *ctx;
+};
+
 /* Reads an export and checks: every line is well formed, every receipt is canonical JSON of the known fields, each
  * chain's seq runs from 1 (complete chains; with h lines: contiguous from the first one shown) with previous_hash =
- * SHA-256 of the one before, the leaves hash to the checkpoint's root, its signature verifies under vkey. The vkey
- * within the file is never trusted. 0, or -EBADMSG with err naming the first bad receipt; ret is filled either way.
- * progress may be NULL. */
-must_check int export_verify(FILE *in, struct span vkey, void (*progress)(void *ctx, uint64_t bytes), void *ctx,
-                             struct export_report *ret, struct error *err);
+ * SHA-256 of the one before, the leaves hash to the checkpoint's root, its signature verifies under one of the keys.
+ * The vkey within the file is never trusted. 0, or -EBADMSG with err naming the first bad receipt; ret is filled either
+ * way. */
+must_check int export_verify(FILE *in, const struct export_options *options, struct export_report *ret,
+                             struct error *err);
 
 #endif

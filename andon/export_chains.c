@@ -46,6 +46,11 @@ struct export_chain *export_chain_get(struct export_chains *chains, struct span 
     return &entry->chain;
 }
 
+size_t export_chains_count(const struct export_chains *chains)
+{
+    return HASH_COUNT(chains->table);
+}
+
 void export_chains_each(struct export_chains *chains, void (*visit)(struct export_chain *chain, void *ctx), void *ctx)
 {
     for (struct entry *entry = chains->table; entry; entry = entry->hh.next)

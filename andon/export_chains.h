@@ -20,6 +20,7 @@ struct export_chains;
 
 struct export_chains *export_chains_new(void);
 void export_chains_free(struct export_chains *chains);
+size_t export_chains_count(const struct export_chains *chains);
 struct export_chain *export_chain_get(struct export_chains *chains, struct span name); /* made if new */
 void export_chains_each(struct export_chains *chains, void (*visit)(struct export_chain *chain, void *ctx), void *ctx);
 const struct export_chain *export_chains_only(

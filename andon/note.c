@@ -176,10 +176,16 @@ static int check_signatures(struct span lines, struct span text, const struct no
             return bad(err, "it is signed twice by the same key");
         verified |= verdict == VERIFIED;
     }
-    return verified ? 0 : error_set(err, -EBADMSG, "checkpoint: it is not signed by the key %s", key->vkey);
+    return verified ? 0 : error_set(err, -ENOKEY, "checkpoint: it is not signed by the key %s", key->vkey);
 }
 
 int checkpoint_verify(struct span note, const struct note_key *key, struct checkpoint *ret, struct error *err)
+{
+    int r = checkpoint_open(note, key, ret, err);
+    return r == -ENOKEY ? -EBADMSG : r;
+}
+
+int checkpoint_open(struct span note, const struct note_key *key, struct checkpoint *ret, struct error *err)
 {
     struct span text, signatures;
     if (note.len > NOTE_MAX)

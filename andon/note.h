@@ -31,6 +31,8 @@ must_check int note_cosign(struct buf *note, const struct note_key *key, struct 
 must_check int checkpoint_parse(struct span note, struct checkpoint *ret, struct error *err);
 /* Parses a signed note and verifies it under key; -EBADMSG with what is wrong. Lines behind the root (extensions) are
  * allowed and covered by the signature; signatures of other keys are passed over. */
+/* checkpoint_open: -ENOKEY instead if key did not sign it. */
+must_check int checkpoint_open(struct span note, const struct note_key *key, struct checkpoint *ret, struct error *err);
 must_check int checkpoint_verify(struct span note, const struct note_key *key, struct checkpoint *ret,
                                  struct error *err);
 

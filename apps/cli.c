@@ -169,6 +169,12 @@ static int store(struct cli *cli, int row)
     const struct cli_option *option = &cli->verb->options[row];
     char what[40];
     cli->values[row] = option->value ? optarg : "";
+    if (option->many && cli->many_count == CLI_MANY_MAX)
+        return cli_wrong(cli, "--%s is given too often: at most %d times", option->name, CLI_MANY_MAX);
+    if (option->many) {
+        cli->many[cli->many_count].row = row;
+        cli->many[cli->many_count++].value = optarg;
+    }
     if (option->number)
         return parse_number(cli, row);
     snprintf(what, sizeof(what), "--%s", option->name);
@@ -282,6 +288,14 @@ const char *cli_value(const struct cli *cli, int option, const char *variable, c
             value = NULL;
     }
     return value ? value : otherwise;
+}
+
+const char *cli_each(const struct cli *cli, int option, int n)
+{
+    for (int i = 0; i < cli->many_count; i++)
+        if (cli->many[i].row == option && n-- == 0)
+            return cli->many[i].value;
+    return NULL;
 }
 
 int64_t cli_number(const struct cli *cli, int option, int64_t otherwise)

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { CLI_OPTIONS_MAX = 24, CLI_GO_ON = -1 };
+enum { CLI_OPTIONS_MAX = 24, CLI_MANY_MAX = 16, CLI_GO_ON = -1 };
 
 /* One row of a verb's options. */
 struct cli_option {
@@ -20,6 +20,7 @@ struct cli_option {
     bool number; /* the value is a decimal integer from min to max */
     int64_t min, max;
     const struct cli_form *form; /* of the value; NULL: any text that is not empty */
+    bool many;                   /* may be repeated: cli_each */
 };
 
 /* Rows that several verbs have. */
@@ -76,6 +77,11 @@ struct cli {
     const struct cli_verb *verb;
     const char *values[CLI_OPTIONS_MAX]; /* by row; NULL: not given; "" for a flag */
     int64_t numbers[CLI_OPTIONS_MAX];    /* of rows that are numbers, where given */
+    struct {
+        int row;
+        const char *value;
+    } many[CLI_MANY_MAX]; /* of rows that may be repeated, in order */
+    int many_count;
     char **args;
     int arg_count;
 };
@@ -87,6 +93,8 @@ must_check int cli_parse(struct cli *cli, const struct cli_verb *verb, int argc,
 int cli_row(const struct cli *cli, const char *name);
 /* The option's value, or the environment variable's unless that is empty, or otherwise. */
 const char *cli_value(const struct cli *cli, int option, const char *variable, const char *otherwise);
+/* The n-th value (from 0) of an option that may be repeated; NULL beyond the last. */
+const char *cli_each(const struct cli *cli, int option, int n);
 int64_t cli_number(const struct cli *cli, int option, int64_t otherwise);
 /* Whether a token is to be sent to andon (CLI_SERVER). */
 bool cli_has_token(const struct cli *cli);

@@ -33,7 +33,8 @@ static const struct verb {
     {"receipt list", verb_receipt_list, "receipts of a tenant or of the log"},
     {"receipt show", verb_receipt_show, "one receipt"},
     {"receipt export", verb_receipt_export, "a ledger, or a tenant's part of it, as a file that verifies offline"},
-    {"receipt verify", verb_receipt_verify, "verify an export with nothing but the public key"},
+    {"receipt verify", verb_receipt_verify, "verify receipts with nothing but the public key"},
+    {"ledger verify", verb_ledger_verify, "verify a whole log, and that it extends older checkpoints"},
     {"backup", verb_backup, "copy everything while `tai run` goes on, into a directory that can be started"},
     {"key new", verb_key_new, "a new secret of a publisher, token of andon, or key of the ledger"},
     {"config check", verb_config_check, "all problems of a configuration"},
@@ -42,8 +43,8 @@ static const struct verb {
     {"version", verb_version, "version of this program"},
 };
 
-static const char *const groups[] = {"signal",    "governor", "deadletter", "command",
-                                     "partition", "receipt",  "key",        "config"};
+static const char *const groups[] = {"signal",  "governor", "deadletter", "command", "partition",
+                                     "receipt", "ledger",   "key",        "config"};
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]), GROUPS = sizeof(groups) / sizeof(groups[0]) };
 

@@ -5,22 +5,32 @@
 
 #include <stdio.h>
 
-enum { RAW, JSON, SERVER };
+enum { RAW, PROOF, JWS, JSON, SERVER };
 
 static const struct cli_option options[] = {
     [RAW] = {"raw", NULL, "print exactly the hashed bytes, without a line feed"},
+    [PROOF] = {"proof", NULL, "print the proof that it is in the log (C2SP tlog-proof, with the checkpoint)"},
+    [JWS] = {"jws", NULL, "print it as JWS, signed with the ledger's key"},
     [JSON] = {"json", NULL, "print the hashed bytes and a line feed"},
     [SERVER] = CLI_SERVER,
     {0},
 };
+
+static int check(const struct cli *cli)
+{
+    int forms = !!cli->values[RAW] + !!cli->values[PROOF] + !!cli->values[JWS] + !!cli->values[JSON];
+    return forms > 1 ? cli_wrong(cli, "--raw, --proof, --jws and --json are different forms: give one of them")
+                     : CLI_GO_ON;
+}
 
 static const struct cli_verb verb = {
     .name = "receipt show",
     .arguments = "RECEIPT_ID",
     .about = "Shows one receipt and the hash over its bytes.",
     .notes = "`tai receipt show ID --raw | sha256sum` gives the receipt's hash, which the next receipt of its chain\n"
-             "names as previous_hash.",
+             "names as previous_hash. `tai receipt verify` verifies the three forms offline.",
     .options = options,
+    .check = check,
     .min_args = 1,
     .max_args = 1,
     .forms = {&form_uuid},
@@ -79,13 +89,21 @@ int verb_receipt_show(int argc, char **argv)
     buf_init(&buf, SCRATCH_MAX);
     buf_add_str(&buf, "/v1/receipts");
     url_segment(&buf, span_of(cli.args[0]));
-    code = session_get_json(&session, buf_cstr(&buf), "such receipt");
-    if (!code && cli.values[RAW])
+    bool as_it_is = cli.values[PROOF] || cli.values[JWS];
+    if (as_it_is) {
+        buf_add_str(&buf, cli.values[PROOF] ? "/tlog-proof" : "/jws");
+        code = session_get(&session, buf_cstr(&buf), "such receipt");
+    } else {
+        code = session_get_json(&session, buf_cstr(&buf), "such receipt");
+    }
+    if (!code && (cli.values[RAW] || as_it_is))
         fwrite(session.response.body.data, 1, session.response.body.len, stdout);
     else if (!code && cli.values[JSON])
         out_line(buf_span(&session.response.body));
     else if (!code)
         print_receipt(&session.doc, &buf);
+    if (!code && cli.values[JWS])
+        putchar('\n');
     buf_done(&buf);
     session_done(&session);
     return code;

@@ -1,18 +1,20 @@
-/* `tai receipt verify`: offline, with nothing but the export and the public key. */
-#include "andon/export.h"
-#include "apps/cli.h"
-#include "apps/output.h"
+/* `tai receipt verify`: receipts offline, with nothing but the public key: a bundle or a whole export, a receipt with
+ * its proof, or a receipt as JWS. The first bytes of the file say which. */
+#include "andon/bundle.h"
+#include "andon/jws.h"
+#include "andon/receipt.h"
+#include "andon/tlog_proof.h"
 #include "apps/progress.h"
+#include "apps/verifying.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
-enum { VKEY, JSON };
+enum { VKEY, PROOF, JSON };
 
 static const struct cli_option options[] = {
-    [VKEY] = {"vkey", "KEY|@FILE", "the ledger's public key, or @ and the file that holds it (required)", 'k'},
+    [VKEY] = CLI_VKEY,
+    [PROOF] = {"proof", "FILE", "FILE is one receipt (`tai receipt show --raw`), this its proof (`… show --proof`)",
+               'p'},
     [JSON] = CLI_JSON,
     {0},
 };
@@ -20,132 +22,148 @@ static const struct cli_option options[] = {
 static const struct cli_verb verb = {
     .name = "receipt verify",
     .arguments = "FILE",
-    .about = "Verifies an export (`-`: standard input): every receipt is well formed, every chain unbroken, and all\n"
-             "of them are the tree whose root the checkpoint signs. Exit code 5 and the first bad receipt if not.",
-    .notes = "Needs no server. The key named within the file is not trusted.\n"
-             "Example: tai receipt verify ledger.txt --vkey @ledger.vkey",
+    .about =
+        "Verifies receipts (`-`: standard input): what `tai receipt export` writes, a receipt with its proof, or a\n"
+        "receipt as JWS (`tai receipt show --jws`). Exit code 5 and the first bad receipt if they are not genuine.",
+    .notes = "Needs no server. The key named within the file is not trusted. Of a whole log, `tai ledger verify` also\n"
+             "compares it with older checkpoints. Example: tai receipt verify bundle.txt --vkey @ledger.vkey",
     .options = options,
     .min_args = 1,
     .max_args = 1,
 };
 
-enum { VKEY_MAX = 1024 };
-
-/* The key given, or the first line of the file given. */
-static int read_vkey(const struct cli *cli, char ret[VKEY_MAX])
-{
-    const char *text = cli->values[VKEY];
-    struct note_key *key;
-    struct error err;
-    if (!text)
-        return cli_wrong(cli, "--vkey is missing: a proof is only as good as the key, so it must come from you");
-    if (*text == '@') {
-        FILE *file = fopen(text + 1, "re");
-        if (!file)
-            return cli_fail(cli, EXIT_USAGE, "cannot open %s: %s", text + 1, strerror(errno));
-        bool read = fgets(ret, VKEY_MAX, file) != NULL;
-        (void)fclose(file);
-        if (!read)
-            return cli_fail(cli, EXIT_USAGE, "%s holds no key", text + 1);
-    } else {
-        snprintf(ret, VKEY_MAX, "%s", text);
-    }
-    ret[strcspn(ret, " \r\n")] = '\0';
-    if (note_key_from_vkey(span_of(ret), &key, &err))
-        return cli_fail(cli, EXIT_USAGE, "--vkey: %s", err.text);
-    note_key_free(key);
-    return 0;
-}
-
-static int open_export(const struct cli *cli, FILE **ret, uint64_t *ret_size)
-{
-    const char *path = cli->args[0];
-    struct stat st;
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (!file)
-        return cli_fail(cli, EXIT_FAILED, "cannot open %s: %s", path, strerror(errno));
-    *ret_size = 0;
-    if (fstat(fileno(file), &st) == 0) {
-        if (S_ISDIR(st.st_mode)) {
-            (void)fclose(file);
-            return cli_fail(cli, EXIT_FAILED, "%s is a directory", path);
-        }
-        *ret_size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-    }
-    *ret = file;
-    return 0;
-}
+enum { RECEIPT_MAX = 34 << 20, PROOF_MAX = 1 << 20 };
 
 static void on_progress(void *ctx, uint64_t bytes)
 {
     progress_update(ctx, bytes);
 }
 
-static void print_json(const struct export_report *report, const char *why)
+/* That payload is a receipt; fills in what of it is reported. */
+static int check_receipt(struct span payload, struct export_report *report, struct error *err)
 {
-    struct buf out;
-    char hex[SHA256_HEX];
-    buf_init(&out, 1 << 16);
-    hex_encode(report->root, sizeof(report->root), hex);
-    buf_add_char(&out, '{');
-    json_add_member_raw(&out, "verified", why ? SPAN("false") : SPAN("true"));
-    if (why)
-        json_add_member(&out, "reason", span_of(why));
-    if (report->bad_index != UINT64_MAX)
-        json_add_member_u64(&out, "bad_index", report->bad_index);
-    if (*report->bad_receipt)
-        json_add_member(&out, "bad_receipt", span_of(report->bad_receipt));
-    json_add_member_u64(&out, "receipts", report->receipts);
-    json_add_member_u64(&out, "leaves", report->leaves);
-    json_add_member_u64(&out, "chains", report->chains);
-    if (*report->origin)
-        json_add_member(&out, "origin", span_of(report->origin));
-    json_add_member(&out, "root", (struct span){hex, sizeof(hex)});
-    buf_add_char(&out, '}');
-    out_line(buf_span(&out));
-    buf_done(&out);
+    struct hasher *hasher = hasher_new();
+    struct receipt_builder builder;
+    struct receipt_fields fields;
+    receipt_builder_init(&builder, hasher);
+    int r = receipt_parse(&builder, payload, &fields, err);
+    if (fields.receipt_id.len == UUID_TEXT && r)
+        memcpy(report->bad_receipt, fields.receipt_id.ptr, UUID_TEXT);
+    report->receipts = r ? 0 : 1;
+    receipt_builder_done(&builder);
+    hasher_free(hasher);
+    return r;
 }
 
-static void print_proof(const struct cli *cli, const struct export_report *report, const char *vkey)
+static int verify_jws(struct span text, const struct verify_keys *keys, struct export_report *report, struct error *err)
 {
-    char hex[SHA256_HEX];
-    hex_encode(report->root, sizeof(report->root), hex);
-    printf("%s is genuine and complete.\n\n", strcmp(cli->args[0], "-") == 0 ? "The export" : cli->args[0]);
-    out_fieldf("receipts", "%" PRIu64 " in %" PRIu64 " chain%s, each linked to the one before it", report->receipts,
-               report->chains, report->chains == 1 ? "" : "s");
-    if (report->leaves > report->receipts)
-        out_fieldf("hidden", "%" PRIu64 " receipts of others, present as hashes", report->leaves - report->receipts);
-    out_fieldf("log", "%s, %" PRIu64 " leaves", report->origin, report->leaves);
-    out_field("root", (struct span){hex, sizeof(hex)});
-    out_fieldf("signed by", "%s", vkey);
+    struct buf payload;
+    buf_init(&payload, RECEIPT_MAX);
+    int r = jws_verify(text, keys->keys, keys->count, &payload, err);
+    if (!r)
+        r = check_receipt(buf_span(&payload), report, err);
+    buf_done(&payload);
+    return r;
+}
+
+static int verify_proof(struct span receipt, struct span text, const struct verify_keys *keys,
+                        struct export_report *report, struct error *err)
+{
+    struct tlog_proof proof;
+    struct checkpoint checkpoint;
+    struct hasher *hasher = hasher_new();
+    uint8_t leaf[SHA256_SIZE];
+    int r = tlog_proof_parse(text, &proof, err);
+    if (!r)
+        r = verify_checkpoint(keys, proof.checkpoint, &checkpoint, NULL, err);
+    merkle_leaf(hasher, receipt, leaf);
+    if (!r && !merkle_verify_inclusion(hasher, leaf, proof.index, checkpoint.size, &proof.proof, checkpoint.root))
+        r = error_set(err, -1, "the receipt is not in the log at this place: it was changed, or its proof was");
+    if (!r)
+        r = check_receipt(receipt, report, err);
+    if (!r) {
+        report->leaves = checkpoint.size;
+        memcpy(report->origin, checkpoint.origin, sizeof(report->origin));
+        memcpy(report->root, checkpoint.root, SHA256_SIZE);
+    }
+    hasher_free(hasher);
+    return r;
+}
+
+static bool begins(struct span text, const char *with)
+{
+    size_t len = strlen(with);
+    return text.len >= len && memcmp(text.ptr, with, len) == 0;
+}
+
+/* A receipt with --proof, or a JWS. */
+static int verify_small(const struct cli *cli, FILE *file, const struct verify_keys *keys)
+{
+    struct export_report report = {.bad_index = UINT64_MAX};
+    struct buf text, proof;
+    struct error err = {0};
+    char block[8192];
+    size_t n;
+    const char *what = cli->values[PROOF] ? "receipt" : "jws";
+    buf_init(&text, RECEIPT_MAX);
+    buf_init(&proof, PROOF_MAX);
+    while (!text.failed && (n = fread(block, 1, sizeof(block), file)) > 0)
+        buf_add(&text, block, n);
+    int code = cli->values[PROOF] ? verifying_read(cli, cli->values[PROOF], &proof) : 0;
+    int r = 0;
+    if (!code && cli->values[PROOF])
+        r = verify_proof(buf_span(&text), buf_span(&proof), keys, &report, &err);
+    else if (!code && begins(buf_span(&text), "eyJ"))
+        r = verify_jws(buf_span(&text), keys, &report, &err);
+    else if (!code)
+        r = error_set(&err, -1, "it is no export, no bundle and no JWS; a receipt alone needs its --proof");
+    code = code ? code : verifying_tell(cli, cli->args[0], what, &report, r ? err.text : NULL, cli->values[JSON]);
+    buf_done(&text);
+    buf_done(&proof);
+    return code;
+}
+
+/* Whether the file begins with text, which is put back (glibc takes back any number of bytes). */
+static bool peek(FILE *file, const char *text)
+{
+    char read[32];
+    size_t len = strlen(text), n = fread(read, 1, len, file);
+    bool same = n == len && memcmp(read, text, len) == 0;
+    while (n)
+        (void)ungetc((unsigned char)read[--n], file);
+    return same;
+}
+
+static int verify_large(const struct cli *cli, FILE *file, uint64_t size, const struct verify_keys *keys, bool bundle)
+{
+    struct export_report report;
+    struct error err;
+    struct progress progress;
+    const struct export_options with = {.keys = keys, .progress = on_progress, .ctx = &progress};
+    progress_begin(&progress, "verifying", PROGRESS_BYTES, size);
+    int r = bundle ? bundle_verify(file, &with, &report, &err) : export_verify(file, &with, &report, &err);
+    progress_hide(&progress);
+    return verifying_tell(cli, cli->args[0], bundle ? "bundle" : "export", &report, r ? err.text : NULL,
+                          cli->values[JSON]);
 }
 
 int verb_receipt_verify(int argc, char **argv)
 {
     struct cli cli;
-    char vkey[VKEY_MAX];
+    struct verify_keys keys = {0};
     FILE *file = NULL;
     uint64_t size = 0;
     int code = cli_parse(&cli, &verb, argc, argv);
     if (code != CLI_GO_ON)
         return code;
-    code = read_vkey(&cli, vkey);
-    code = code ? code : open_export(&cli, &file, &size);
-    if (code)
-        return code;
-    struct export_report report;
-    struct error err;
-    struct progress progress;
-    progress_begin(&progress, "verifying", PROGRESS_BYTES, size);
-    int rc = export_verify(file, span_of(vkey), on_progress, &progress, &report, &err);
-    progress_hide(&progress);
-    if (file != stdin)
+    code = verifying_keys(&cli, VKEY, &keys);
+    code = code ? code : verifying_open(&cli, cli.args[0], &file, &size);
+    if (!code)
+        code = !cli.values[PROOF] && peek(file, "tai-")
+                   ? verify_large(&cli, file, size, &keys, peek(file, BUNDLE_TITLE "\n"))
+                   : verify_small(&cli, file, &keys);
+    if (file && file != stdin)
         (void)fclose(file);
-    if (cli.values[JSON])
-        print_json(&report, rc ? err.text : NULL);
-    else if (!rc)
-        print_proof(&cli, &report, vkey);
-    if (!rc)
-        return EXIT_OK;
-    return cli_fail(&cli, EXIT_BAD_PROOF, "%s does not verify: %s", cli.args[0], err.text);
+    verify_keys_done(&keys);
+    return code;
 }

@@ -18,7 +18,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FILE *in = fmemopen((void *)(uintptr_t)data, size, "r");
     if (!in)
         abort();
-    int r = export_verify(in, span_of(vkey), NULL, NULL, &report, &err);
+    struct verify_keys keys = {0};
+    int r = verify_keys_add(&keys, span_of(vkey), &err);
+    if (!r)
+        r = export_verify(in, &(struct export_options){.keys = &keys}, &report, &err);
+    verify_keys_done(&keys);
     fclose(in);
     if (r && err.text[0] == '\0')
         abort();

@@ -87,13 +87,17 @@ def test_an_auditor_exports_and_verifies(t):
         tai.env["TAI_TOKEN"] = auditor[0]
         whole = tai.cli("receipt", "export")
         t.equal("the whole log is not for a tenant's auditor", (whole.returncode, "--tenant" in whole.stderr), (DENIED, True))
-        exported = tai.cli("receipt", "export", "--tenant", "acme")
+        exported = tai.cli("receipt", "export", "--tenant", "acme", "--whole-log")
         t.equal("exit code", (exported.returncode, exported.stderr), (0, ""))
         t.true("acme's receipts stand in it, globex's do not", exported.stdout.count("\nr {") >= 15 and
                "globex" not in exported.stdout and exported.stdout.count("\nh ") >= 15, exported.stdout[:2000])
         vkey = tai.get("/v1/ledger/vkey")[1].strip()
         verified = tai.cli("receipt", "verify", t.file("export", exported.stdout), "--vkey", vkey)
         t.equal("it verifies", verified.returncode, 0)
+        bundle = tai.cli("receipt", "export", "--tenant", "acme")
+        t.true("the same with a proof each", bundle.returncode == 0 and bundle.stdout.count("\nr {") >= 15 and
+               "globex" not in bundle.stdout and bundle.stdout.count("\nr ") == bundle.stdout.count("\np "), bundle)
+        t.equal("which verifies", tai.cli("receipt", "verify", t.file("bundle", bundle.stdout), "--vkey", vkey).returncode, 0)
         t.equal("globex", tai.cli("receipt", "export", "--tenant", "globex").returncode, DENIED)
 
 

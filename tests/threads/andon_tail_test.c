@@ -66,7 +66,10 @@ static void check_ledger(struct rig *rig, uint32_t shard, uint64_t size)
     struct export_report report;
     struct error err = {0};
     FILE *in = fmemopen(text.data, text.len, "r");
-    int r = export_verify(in, (struct span){vkey.body.ptr, vkey.body.len - 1}, NULL, NULL, &report, &err);
+    struct verify_keys keys = {0};
+    CHECK_INT(verify_keys_add(&keys, (struct span){vkey.body.ptr, vkey.body.len - 1}, &err), 0);
+    int r = export_verify(in, &(struct export_options){.keys = &keys}, &report, &err);
+    verify_keys_done(&keys);
     CHECK_INT(r, 0);
     if (r)
         fprintf(stderr, "%s\n", err.text);

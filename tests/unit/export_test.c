@@ -36,7 +36,11 @@ static int verify_with(struct span data, const char *vkey)
     if (!data.len)
         fgetc(in);
     err.text[0] = '\0';
-    int r = export_verify(in, span_of(vkey), NULL, NULL, &report, &err);
+    struct verify_keys keys = {0};
+    int r = verify_keys_add(&keys, span_of(vkey), &err);
+    if (!r)
+        r = export_verify(in, &(struct export_options){.keys = &keys}, &report, &err);
+    verify_keys_done(&keys);
     fclose(in);
     return r;
 }
@@ -234,7 +238,16 @@ Test(export, another_key)
 {
     struct note_key *other = ledger_key("tai.test/log");
     cr_assert_eq(verify_with(buf_span(&text), note_key_vkey(other)), -EBADMSG);
+    cr_assert(strstr(err.text, "not signed by the key"), "%s", err.text);
+    /* A key line that names another key than the signer's is found even by who has the right key. */
+    struct buf renamed;
+    buf_init(&renamed, 1 << 20);
+    struct span from = line(buf_span(&text), 2);
+    buf_addf(&renamed, "tai-export/1\nvkey %s\n", note_key_vkey(other));
+    buf_add(&renamed, from.ptr, (size_t)(text.data + text.len - from.ptr));
+    cr_assert_eq(verify(buf_span(&renamed)), -EBADMSG);
     cr_assert(strstr(err.text, "another key"), "%s", err.text);
+    buf_done(&renamed);
     /* An attacker who also rewrites the vkey line gains nothing. */
     struct buf out;
     buf_init(&out, 1 << 20);
@@ -385,7 +398,11 @@ static void on_progress(void *ctx, uint64_t bytes)
 Test(export, progress_ends_at_the_size)
 {
     FILE *in = fmemopen(text.data, text.len, "r");
-    cr_assert_eq(export_verify(in, span_of(note_key_vkey(ledger.key)), on_progress, &progressed, &report, &err), 0);
+    struct verify_keys keys = {0};
+    cr_assert_eq(verify_keys_add(&keys, span_of(note_key_vkey(ledger.key)), &err), 0);
+    const struct export_options options = {.keys = &keys, .progress = on_progress, .ctx = &progressed};
+    cr_assert_eq(export_verify(in, &options, &report, &err), 0);
+    verify_keys_done(&keys);
     cr_assert_eq(progressed, text.len);
     fclose(in);
 }
