@@ -454,6 +454,28 @@ Test(andon_access, web_pages)
     cr_expect_eq(ask("GET", "/health", "Host: andon.example\r\n", NULL), 200);
 }
 
+Test(andon_access, no_endpoint_answers_web_pages_without_tokens)
+{
+    static const char *const pages[] = {"Host: evil.example\r\n", "Host: 127.0.0.1.evil.example:8081\r\n",
+                                        "Origin: http://evil.example\r\n", "Origin: null\r\n"};
+    struct andon_config next = rig.config;
+    next.tokens_count = 0;
+    andon_reload(rig.andon, &next);
+    for (size_t i = 0; i < EXPECTATIONS; i++) {
+        const struct expected *e = &expectations[i];
+        char target[256], body[256];
+        bool probe = strcmp(e->path, "/livez") == 0 || strcmp(e->path, "/readyz") == 0;
+        expand(e->target, OF_OWN, target, sizeof(target));
+        expand(e->body, OF_OWN, body, sizeof(body));
+        for (size_t j = 0; j < 4; j++) {
+            int status = ask(e->method, target, pages[j], e->body ? body : NULL);
+            cr_expect_eq(status, probe ? 200 : 403, "%s %s, %s: %d", e->method, e->path, pages[j], status);
+        }
+        int status = ask(e->method, target, "", e->body ? body : NULL);
+        cr_expect_eq(status, e->status, "%s %s: %d", e->method, e->path, status);
+    }
+}
+
 Test(andon_access, other_tokens_are_taken_over)
 {
     struct andon_config next = rig.config;
