@@ -438,6 +438,7 @@ class Trial:
     show: int = 20                  # violations printed
     kinds: tuple = KINDS
     jumps: bool = False             # with every fault the wall clock jumps; of a tai-chaos
+    fault: object = None            # fault(trial) instead of one of the kinds
 
     def run(self):
         """Fills violations, faults, slowest, outcomes, checkpoints."""
@@ -473,7 +474,7 @@ class Trial:
                 self.configure(rng.choice(("10s", "1s", "100ms")))
                 if self.jumps:
                     self.clock.set(rng.choice(OFFSETS) + rng.randrange(HOUR))
-                kind, took = hurt(self.service, rng, self.kinds)
+                kind, took = self.fault(self) if self.fault else hurt(self.service, rng, self.kinds)
                 self.faults[kind] = self.faults.get(kind, 0) + 1
                 self.slowest = max(self.slowest, took)
             time.sleep(self.between[1])
