@@ -105,6 +105,18 @@ static void look_ahead(struct jidoka *jidoka, uint64_t open)
 
 /* --- what moves it ------------------------------------------------------------------------------------------------ */
 
+static void tell_conservation(struct jidoka *jidoka, int64_t missing, int64_t balance)
+{
+    struct conservation *told = &jidoka->conservation;
+    metric_set(jidoka->metrics.missing, missing);
+    metric_set(jidoka->metrics.balance, balance);
+    if (missing != told->missing || balance != told->balance)
+        log_event(jidoka->options.log, missing || balance ? LOG_ERROR : LOG_INFO,
+                  missing || balance ? "conservation_broken" : "conservation_holds", LOG_I("gap", missing),
+                  LOG_I("balance", balance));
+    *told = (struct conservation){missing, balance};
+}
+
 void triage_leases(struct jidoka *jidoka, const struct store_lease *lease)
 {
     uint64_t missing = 0, in = 0, out = 0;
@@ -115,8 +127,7 @@ void triage_leases(struct jidoka *jidoka, const struct store_lease *lease)
         in += held->taken + held->requeued;
         out += held->ended + held->duplicates + held->waiting + held->acting;
     }
-    metric_set(jidoka->metrics.missing, (int64_t)missing);
-    metric_set(jidoka->metrics.balance, (int64_t)(in - out));
+    tell_conservation(jidoka, (int64_t)missing, (int64_t)(in - out));
     look_ahead(jidoka, jidoka->forecast.moved ? jidoka->forecast.open : lease->deadletters);
     tell_full(jidoka);
 }

@@ -177,6 +177,10 @@ struct forecast {
     _Atomic int64_t in_ms; /* until it is full; -1: not growing */
 };
 
+struct conservation { /* as last told: 0 and 0 unless something was lost or counted twice */
+    int64_t missing, balance;
+};
+
 struct jidoka {
     struct jidoka_options options;
     const struct jidoka_config *config;
@@ -206,6 +210,7 @@ struct jidoka {
     struct jidoka_metrics metrics;
     struct partition *alone; /* nobody else begins anything (attempts.c) */
     struct forecast forecast;
+    struct conservation conservation;
 };
 
 /* jidoka.c */

@@ -176,6 +176,18 @@ static void print_signals(struct status *s)
 }
 
 /* What came in and what became of it must add up. */
+static void print_conservation(int64_t gap, int64_t balance)
+{
+    if (gap == 0 && balance == 0)
+        out_fieldf("conservation", "all that was taken is accounted for (gap 0, balance 0)");
+    if (gap)
+        out_fieldf("conservation", "LOST: %" PRId64 " accepted frames that never came (gap): see docs/runbook.md", gap);
+    if (balance)
+        out_fieldf("conservation", "WRONG: %" PRId64 " signals %s (balance): see docs/runbook.md",
+                   balance > 0 ? balance : -balance,
+                   balance > 0 ? "more taken than accounted for" : "more accounted for than taken");
+}
+
 static void print_triage(struct status *s)
 {
     const struct json_doc *doc = &s->doc;
@@ -196,9 +208,7 @@ static void print_triage(struct status *s)
     buf_done(&text);
     if (!conservation || conservation->type != JSON_OBJECT)
         return;
-    int64_t gap = out_int(doc, conservation, "gap", 0), balance = out_int(doc, conservation, "balance", 0);
-    out_fieldf("conservation", "gap %" PRId64 ", balance %" PRId64 "%s", gap, balance,
-               gap || balance ? ": both should be 0, see docs/runbook.md" : "");
+    print_conservation(out_int(doc, conservation, "gap", 0), out_int(doc, conservation, "balance", 0));
 }
 
 static void print_governors(struct status *s)

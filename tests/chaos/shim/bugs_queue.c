@@ -5,6 +5,7 @@
  *   nack_as_ack       a failed publish is answered as a confirmed one (with TAI_CHAOS_FULL)
  *   tenant_swapped    two signals of a frame carry each other's tenant
  *   frames_reordered  some frames overtake the next ones
+ *   frame_lost        some frames are forgotten by whoever reads the queue, until it is read anew
  *   settle_early      frames are settled before their signals are committed
  *   drain_forgets     what a drain leaves in the queue is settled */
 #include "shim.h"
@@ -99,8 +100,13 @@ void __wrap_frame_encode(const struct frame_header *header, const struct signal 
 
 void __wrap_lanes_append(struct lanes *lanes, struct lane_frame *list)
 {
-    static struct lane_frame *held;
+    static struct lane_frame *held, *forgotten;
     struct lane_frame *late = held;
+    if (shim_bug("frame_lost") && shim_sometimes(10)) {
+        forgotten = list;
+        return;
+    }
+    (void)forgotten;
     held = NULL;
     if (!late && shim_bug("frames_reordered") && shim_sometimes(3)) {
         held = list;
