@@ -46,7 +46,11 @@ struct shares *shares_new(const struct shares_options *options, int64_t now_us)
     struct shares *shares = xcalloc(1, sizeof(*shares) + options->partitions * sizeof(shares->waiting[0]));
     shares->options = *options;
     shares->cells = xcalloc(ROWS, sizeof(*shares->cells));
-    shares->newest_us = shares->other_us = now_us; /* what waits from before may be another's */
+    uint64_t waiting = 0;
+    for (uint32_t p = 0; p < options->partitions; p++)
+        waiting += options->depth(options->ctx, p);
+    /* What waits from before may be another's. */
+    shares->newest_us = shares->other_us = waiting ? now_us : now_us - SHARES_OTHERS_US;
     shares->rate_us = now_us;
     shares->per_s = options->shared;
     return shares;
