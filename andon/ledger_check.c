@@ -1,6 +1,7 @@
 /* A log is followed leaf by leaf as the service does when it takes it over; memory is that of one tree. Runs in the
  * command line. Failure: a problem of the receipt, log or file; the rest is checked all the same. */
 #include "andon/ledger_check.h"
+#include "andon/ledger_keys.h"
 #include "andon/receipt.h"
 #include "andon/signer.h"
 
@@ -204,6 +205,14 @@ void ledger_check_head(void *arg, const struct shard_head *head)
             ledger->shard, head->size);
 }
 
+static void check_public_keys(struct ledger_check *ledger)
+{
+    struct error err = {0};
+    int r = ledger_keys_check(ledger->options.origin, ledger->options.state_dir, ledger->key, ledger->path, &err);
+    if (r && r != -ENOENT)
+        check_problem(ledger->check, file_of(ledger->path), "", "put it back from a backup", "%s", err.text);
+}
+
 void ledger_check_end(struct ledger_check *ledger, uint64_t *ret_receipts, uint64_t *ret_signed)
 {
     bool unused = ledger->key_status == -ENOENT && !ledger->signed_before && !ledger->receipts;
@@ -213,6 +222,8 @@ void ledger_check_end(struct ledger_check *ledger, uint64_t *ret_receipts, uint6
     if (ledger->previous_status)
         check_problem(ledger->check, file_of(ledger->options.previous_key_file), "", "put it back from a backup", "%s",
                       ledger->previous_error.text);
+    if (ledger->key)
+        check_public_keys(ledger);
     *ret_receipts = ledger->receipts;
     *ret_signed = ledger->remembered_all;
 }

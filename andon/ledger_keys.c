@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -193,6 +194,30 @@ void ledger_keys_free(struct ledger_keys *keys)
     free((void *)keys->retired);
     free(keys->path);
     free(keys);
+}
+
+int ledger_keys_check(const char *origin, const char *state_dir, const struct note_key *key, char *ret_path,
+                      struct error *err)
+{
+    struct ledger_keys known = {.path = path_of(origin, state_dir)};
+    struct buf text;
+    bool listed = false;
+    buf_init(&text, FILE_MAX);
+    snprintf(ret_path, PATH_BYTES, "%s", known.path);
+    int r = access(known.path, F_OK) < 0 ? -errno : read_file(known.path, &text, err);
+    if (!r)
+        r = parse_known(&known, buf_span(&text), err);
+    for (size_t i = 0; i < known.retired_count; i++) {
+        listed |= same_key(known.retired[i], key);
+        note_key_free(known.retired[i]);
+    }
+    if (!r && !listed)
+        r = error_set(err, -EUCLEAN, "%s, the public keys of this ledger, does not have the one of its key file",
+                      known.path);
+    free((void *)known.retired);
+    free(known.path);
+    buf_done(&text);
+    return r;
 }
 
 int ledger_keys_copy(const char *origin, const char *state_dir, const char *to, char ret_name[256], struct error *err)

@@ -25,6 +25,11 @@ void ledger_keys_free(struct ledger_keys *keys);
 /* The i-th published key: the current one, the previous one, the retired ones; NULL beyond the last. */
 const struct note_key *ledger_keys_at(const struct ledger_keys *keys, size_t i);
 
+/* Whether the file of the public keys, read at rest, can be read and has this key. -ENOENT: there is none yet;
+ * -EUCLEAN. ret_path: 4096 bytes, set in any case. */
+must_check int ledger_keys_check(const char *origin, const char *state_dir, const struct note_key *key, char *ret_path,
+                                 struct error *err);
+
 /* Copies the file of the public keys, as signer_copy. */
 must_check int ledger_keys_copy(const char *origin, const char *state_dir, const char *to, char ret_name[256],
                                 struct error *err);
