@@ -21,6 +21,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import damage  # noqa: E402
 import history as checker  # noqa: E402
 import operators  # noqa: E402
 from tai import Tai  # noqa: E402
@@ -99,6 +100,8 @@ class Service(Tai):
         while os.path.exists(f"/proc/{worker}"):
             time.sleep(0.002)
 
+    at_rest = None  # called between a kill and the start after it
+
     def kill_supervisor(self, with_worker):
         """The worker goes with it, or by its lifeline."""
         worker = self.worker_pid()
@@ -109,6 +112,8 @@ class Service(Tai):
         self.process.wait()
         if worker:
             reap(worker)
+        if self.at_rest:
+            self.at_rest()
         self.restart()
 
     def kill(self):
@@ -437,6 +442,7 @@ class Trial:
     timeout: float = 60             # to heal and drain
     show: int = 20                  # violations printed
     kinds: tuple = KINDS
+    check_data: bool = False        # `config check --data` after every fourth kill and at the end
     jumps: bool = False             # with every fault the wall clock jumps; of a tai-chaos
     fault: object = None            # fault(trial) instead of one of the kinds
 
@@ -454,11 +460,22 @@ class Trial:
         except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
             self.violations.add(f"a cycle failed: {error}")
         check(self.service, self.history, self.violations, self.quota_limit, self.timeout)
+        if self.check_data:
+            self.checks = 0
+            self.check_at_rest()
         for reason in AGED:
             if self.violations.endings[reason]:
                 self.violations.add(f"{self.violations.endings[reason]} signals ended as {reason}")
         self.outcomes, self.checkpoints = self.history.outcomes(), len(self.history.checkpoints)
         return self
+
+    def check_at_rest(self):
+        """Whatever a kill leaves must be in order."""
+        self.checks += 1
+        if self.checks % 4 == 1:
+            code, problems, _, said = damage.check(self.binary, self.data)
+            if code:
+                self.violations.add(f"config check --data after a kill: {code} {problems[:3] or said}")
 
     def configure(self, shutdown):
         """For the next start. A short time to drain leaves frames for the start after it."""
@@ -466,6 +483,9 @@ class Trial:
             out.write(self.config + ("" if "shutdown:" in self.config else f"shutdown:\n  timeout: {shutdown}\n"))
 
     def hurt(self, rng):
+        self.checks = 0
+        if self.check_data:
+            self.service.at_rest = self.check_at_rest
         self.service.start()
         crew = Crew(self.service, self.history, self.load, self.seed)
         with crew:
