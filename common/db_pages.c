@@ -11,7 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, CHUNK = 256 * PAGE };
+enum { PAGE = 4096, CHUNK = 256 * PAGE, NAMED_MAX = 20 };
+
+/* A pass over the file. */
+struct pages {
+    struct check *check;
+    uint64_t bad;
+};
 
 /* Pages the log holds newer contents of: those of the file are not read any more, and may be half written. */
 struct in_log {
@@ -45,20 +51,21 @@ static bool all_zero(const char *page)
     return true;
 }
 
-static void bad_page(struct check *check, uint64_t page, const char *what)
+static void bad_page(struct pages *pages, uint64_t page, const char *what)
 {
     char row[32];
     snprintf(row, sizeof(row), "page %" PRIu64, page);
-    check_problem(check, "(file)", row, CHECK_RESTORE, "%s", what);
+    if (pages->bad++ < NAMED_MAX) /* the tables they belong to are named behind them */
+        check_problem(pages->check, "(file)", row, CHECK_RESTORE, "%s", what);
 }
 
-static void check_chunk(struct check *check, const struct in_log *log, const char *data, size_t len, uint64_t first)
+static void check_chunk(struct pages *pages, const struct in_log *log, const char *data, size_t len, uint64_t first)
 {
     for (size_t at = 0; at + PAGE <= len; at += PAGE) {
         uint64_t page = first + at / PAGE;
-        check->pages++;
+        pages->check->pages++;
         if (!in_log(log, page) && !all_zero(data + at) && !db_page_valid(data + at, PAGE, (int64_t)((page - 1) * PAGE)))
-            bad_page(check, page, "its contents are not what was written");
+            bad_page(pages, page, "its contents are not what was written");
     }
 }
 
@@ -69,32 +76,33 @@ static uint64_t page_count(struct db_reader *reader)
     return stmt && db_step(stmt) == 1 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
 }
 
-static void check_all(int fd, struct check *check, const struct in_log *log, uint64_t pages)
+static void check_all(int fd, struct pages *pages, const struct in_log *log, uint64_t count)
 {
     _cleanup_free_ char *data = xmalloc(CHUNK);
     off_t size = lseek(fd, 0, SEEK_END);
-    uint64_t whole = size > 0 ? (uint64_t)size / PAGE : 0, last = pages ? pages : whole;
+    uint64_t whole = size > 0 ? (uint64_t)size / PAGE : 0, last = count ? count : whole;
     ssize_t n = 0;
     for (uint64_t page = 1; page <= last && page <= whole; page += (uint64_t)n / PAGE) {
         uint64_t left = (last < whole ? last : whole) - page + 1;
         size_t want = left * PAGE < CHUNK ? (size_t)left * PAGE : CHUNK;
         n = pread(fd, data, want, (off_t)((page - 1) * PAGE));
         if (n < PAGE) {
-            bad_page(check, page, n < 0 ? error_text(-errno) : "it cannot be read whole");
+            bad_page(pages, page, n < 0 ? error_text(-errno) : "it cannot be read whole");
             return;
         }
-        check_chunk(check, log, data, (size_t)n, page);
-        check_step(check, "pages", page, last);
+        check_chunk(pages, log, data, (size_t)n, page);
+        check_step(pages->check, "pages", page, last);
     }
     for (uint64_t page = whole + 1; page <= last; page++)
         if (!in_log(log, page)) {
-            bad_page(check, page, "the file ends before it");
+            bad_page(pages, page, "the file ends before it");
             return;
         }
 }
 
 void db_check_pages(const char *path, struct db_reader *reader, struct check *check)
 {
+    struct pages pages = {.check = check};
     struct in_log log = {0};
     struct wal_scan scan;
     struct error err;
@@ -104,7 +112,9 @@ void db_check_pages(const char *path, struct db_reader *reader, struct check *ch
     if (fd < 0)
         check_problem(check, "(file)", "", CHECK_RESTORE, "cannot open %s: %s", path, error_text(-errno));
     else
-        check_all(fd, check, &log, page_count(reader));
+        check_all(fd, &pages, &log, page_count(reader));
+    if (pages.bad > NAMED_MAX)
+        check_problem(check, "(file)", "", CHECK_RESTORE, "%" PRIu64 " more pages are damaged", pages.bad - NAMED_MAX);
     if (fd >= 0)
         close(fd);
     mem_free_pointer(&log.bits);

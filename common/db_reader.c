@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_BYTES = 128, TABLES_MAX = 64, PROBLEMS_MAX = 100, STEP_OPS = 100000 };
+enum { NAME_BYTES = 128, TABLES_MAX = 64, PROBLEMS_MAX = 100, TOLD_MAX = 5, STEP_OPS = 100000 };
 
 struct db_reader {
     struct db_rest *rest;
@@ -191,10 +191,8 @@ static uint64_t tell_lines(struct check *check, const char *table, const char *t
     uint64_t told = 0;
     while (text && *text) {
         size_t len = strcspn(text, "\n");
-        if (len && strncmp(text, "***", 3) != 0) {
+        if (len && strncmp(text, "***", 3) != 0 && told++ < TOLD_MAX)
             check_problem(check, table, "", CHECK_RESTORE, "%.*s", (int)len, text);
-            told++;
-        }
         text += len + (text[len] == '\n');
     }
     return told;
@@ -215,7 +213,7 @@ static uint64_t integrity(struct db_reader *reader, struct check *check, const c
         const char *text = (const char *)sqlite3_column_text(stmt, 0);
         if (text && strcmp(text, "ok") == 0)
             continue;
-        problems += tell ? tell_lines(check, table ? table : "(database)", text) : 1;
+        problems += tell && problems < TOLD_MAX ? tell_lines(check, table ? table : "(database)", text) : 1;
     }
     if (rc != SQLITE_DONE) {
         problems++;

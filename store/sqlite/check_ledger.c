@@ -182,8 +182,10 @@ static void check_place(struct log_check *log, const struct row *row, const stru
     if (at < log->prefix_count && receipt_id_parse(receipt->receipt_id, uuid) &&
         memcmp(uuid, log->prefixes[at], PREFIX) != 0)
         scan_bad(scan, row, "receipt_ids has another id for it");
+    scan->table = "chain_receipts";
     if (place_in_chain(scan, receipt->chain, receipt->seq) != order_of(log->head.shard, receipt->index))
-        scan_bad(scan, row, "chain_receipts has it at another place");
+        scan_bad(scan, row, "the receipt is not where the chain has it");
+    scan->table = "receipts";
 }
 
 /* Hashes first to first + count of a tile. */

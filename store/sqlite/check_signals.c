@@ -127,7 +127,7 @@ void check_governors(struct scan *scan)
                     db_stmt(scan->conn, "SELECT (SELECT count(*) FROM governors) -"
                                         " (SELECT coalesce(sum(governors), 0) FROM tenants)"),
                     &missing) &&
-        missing)
+        missing > 0)
         scan_bad_key(scan, "", "%" PRId64 " governors are of a tenant without a row", missing);
 }
 
