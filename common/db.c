@@ -132,11 +132,15 @@ static int known_versions(const struct db_options *options)
 static int check_schema(sqlite3 *handle, const struct db_options *options, int *ret_version, struct error *err)
 {
     int version = 0, tables = 0, known = known_versions(options);
+    char page_size[64];
+    snprintf(page_size, sizeof(page_size), "PRAGMA page_size = %d", DB_PAGE_SIZE);
     sqlite3_extended_result_codes(handle, 1);
     sqlite3_busy_timeout(handle, 2000);
     /* Before the first access: the index of the log then lies in this process's memory, and no statement takes file
      * locks. Whoever else opens the file is told that it is busy. */
     int rc = sqlite3_exec(handle, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
+    if (rc == SQLITE_OK) /* of a file that is made now */
+        rc = sqlite3_exec(handle, page_size, NULL, NULL, NULL);
     if (rc == SQLITE_OK)
         rc = query_int(handle, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK && version == 0)

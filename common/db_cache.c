@@ -4,7 +4,7 @@
  * all the time. Here the parking place is 0, a number no page has. */
 #include "common/db_internal.h"
 
-enum { PAGE_SIZE = 4096, PARKED = 0x40000000 / PAGE_SIZE + 1 };
+enum { PARKED = 0x40000000 / DB_PAGE_SIZE + 1 };
 
 struct cache {
     sqlite3_pcache_methods2 own; /* SQLite's; set before the first cache is made */
@@ -20,7 +20,7 @@ static struct cache *cache(void)
 
 static sqlite3_pcache *create(int page_size, int extra, int purgeable)
 {
-    if (page_size != PAGE_SIZE)
+    if (page_size != DB_PAGE_SIZE)
         atomic_store(&cache()->other_sizes, true);
     return cache()->own.xCreate(page_size, extra, purgeable);
 }

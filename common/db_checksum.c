@@ -2,7 +2,7 @@
  * from the file, so that a flipped, misplaced or missing page is an error (SQLITE_CORRUPT, -EUCLEAN) and never served
  * as good.
  *
- *   page (4096 bytes)   contents … 4088 | checksum 8, little-endian, over contents and the page's offset
+ *   page   contents … | checksum 8, little-endian, over contents and the page's offset
  *
  * The 8 bytes are SQLite's reserved bytes. Every file opened through this layer has them: whether a page is verified
  * does not depend on what the file says. Not seen: an older contents of the page at its own place (a lost write).

@@ -1,5 +1,5 @@
 /* A VFS over the default one (or a test's) that gathers adjoining writes of a file until its next sync: SQLite writes
- * the log in pieces of 24 and 4096 bytes, and a commit of a hundred pages is then one write instead of two hundred.
+ * the log in pieces of 24 bytes and a page, and a commit of a hundred pages is then one write instead of two hundred.
  *
  * Only for a connection that syncs each commit (what is promised is never only gathered) and has its files to itself
  * (locking_mode EXCLUSIVE: the log's index in shared memory is not offered). A gathered write that fails is reported by

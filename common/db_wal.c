@@ -6,6 +6,7 @@
  * A frame's checksum covers its first 8 bytes and the page, and begins with the checksum of the frame before. Frames of
  * an earlier use of the file have another salt. Blocking; any thread. */
 #include "common/db_wal.h"
+#include "common/db.h"
 #include "common/mem.h"
 
 #include <endian.h>
@@ -16,7 +17,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HEADER = 32, FRAME_HEADER = 24, SALT = 8, VERSION = 3007000, PAGE_MIN = 512, PAGE_MAX = 65536, GUESS = 4096 };
+enum {
+    HEADER = 32,
+    FRAME_HEADER = 24,
+    SALT = 8,
+    VERSION = 3007000,
+    PAGE_MIN = 512,
+    PAGE_MAX = 65536,
+    OLDER_PAGE = 4096
+};
 enum { MAGIC = 0x377f0682 }; /* and the same + 1, where checksums take the data as big-endian words */
 
 struct wal {
@@ -127,6 +136,18 @@ static bool frames_without_header(struct wal *wal, bool big)
     return read_frame(wal, 2) && follows(wal, before);
 }
 
+static void use_page(struct wal *wal, off_t size, uint32_t page)
+{
+    wal->page = page;
+    wal->frames = (uint64_t)(size - HEADER) / (FRAME_HEADER + page);
+}
+
+static bool frames_of_page(struct wal *wal, off_t size, uint32_t page)
+{
+    use_page(wal, size, page);
+    return frames_without_header(wal, false) || frames_without_header(wal, true);
+}
+
 static bool header_valid(struct wal *wal, const char header[HEADER], uint32_t sum[2])
 {
     uint32_t magic = word(header), page = word(header + 8);
@@ -147,14 +168,14 @@ static void scan(struct wal *wal, off_t size, void (*visit)(void *ctx, uint32_t 
     if (size <= HEADER || pread(wal->fd, header, HEADER, 0) != HEADER)
         return;
     bool valid = header_valid(wal, header, sum);
-    wal->page = valid ? wal->page : GUESS;
-    wal->frames = (uint64_t)(size - HEADER) / (FRAME_HEADER + wal->page);
-    wal->frame = xmalloc(FRAME_HEADER + (size_t)wal->page);
-    ret->page = wal->page;
-    if (valid)
+    wal->frame = xmalloc(FRAME_HEADER + (size_t)PAGE_MAX);
+    if (valid) {
+        use_page(wal, size, wal->page);
         scan_frames(wal, sum, ret);
-    else
-        ret->bad_header = frames_without_header(wal, false) || frames_without_header(wal, true);
+    } else {
+        ret->bad_header = frames_of_page(wal, size, DB_PAGE_SIZE) || frames_of_page(wal, size, OLDER_PAGE);
+    }
+    ret->page = wal->page;
     for (uint64_t i = 1; visit && i <= ret->frames && read_frame(wal, i); i++)
         visit(ctx, word(wal->frame));
 }

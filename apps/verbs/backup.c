@@ -4,6 +4,7 @@
 #include "apps/output.h"
 #include "apps/progress.h"
 #include "apps/session.h"
+#include "common/db.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -28,7 +29,7 @@ static const struct cli_verb verb = {
     .max_args = 1,
 };
 
-enum { PAUSE_MS = 200, TEXT_MAX = 8192, PAGE = 4096 };
+enum { PAUSE_MS = 200, TEXT_MAX = 8192 };
 
 struct job {
     const struct cli *cli;
@@ -80,8 +81,8 @@ static int wait_for_end(struct job *job)
         }
         if (!span_is(state, "running"))
             return 0;
-        job->progress.total = (uint64_t)out_int(doc, doc->nodes, "pages_total", 0) * PAGE;
-        progress_update(&job->progress, (uint64_t)out_int(doc, doc->nodes, "pages_done", 0) * PAGE);
+        job->progress.total = (uint64_t)out_int(doc, doc->nodes, "pages_total", 0) * DB_PAGE_SIZE;
+        progress_update(&job->progress, (uint64_t)out_int(doc, doc->nodes, "pages_done", 0) * DB_PAGE_SIZE);
         (void)nanosleep(&pause, NULL);
     }
 }

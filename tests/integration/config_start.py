@@ -161,7 +161,7 @@ def test_damaged_database(t):
     good = bytes_of(path)
     t.true("the database is in one file after a stop", not os.path.exists(path + "-wal"), os.listdir(data))
     for name, damaged in (("text", b"this is not a database\n" * 100), ("its second half missing", good[:len(good) // 2]),
-                          ("a zeroed first page", bytes(4096) + good[4096:]),
+                          ("a zeroed first page", bytes(pages.PAGE) + good[pages.PAGE:]),
                           ("noise in the schema", good[:100] + os.urandom(3000) + good[3100:])):
         with open(path, "wb") as out:
             out.write(damaged)

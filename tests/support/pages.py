@@ -5,7 +5,7 @@ import os
 import sqlite3
 import struct
 
-PAGE, SUM = 4096, 8
+PAGE, SUM = 8192, 8  # of new files (common/db.h)
 MASK = (1 << 64) - 1
 
 

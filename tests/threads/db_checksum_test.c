@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ROWS = 2000, PAGE = 4096 };
+enum { ROWS = 2000, PAGE = DB_PAGE_SIZE };
 
 static const char *const schema[] = {"CREATE TABLE t(id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;", NULL};
 static int failures;

@@ -377,10 +377,10 @@ static void damage_is_reported(void)
     }
     fixture_close(&f);
     int fd = open(f.path, O_WRONLY | O_CLOEXEC);
-    char junk[4096];
+    char junk[DB_PAGE_SIZE];
     memset(junk, 0xee, sizeof(junk));
     for (int page = 1; page < 4; page++)
-        CHECK(pwrite(fd, junk, sizeof(junk), page * 4096L) == (ssize_t)sizeof(junk));
+        CHECK(pwrite(fd, junk, sizeof(junk), page * (long)DB_PAGE_SIZE) == (ssize_t)sizeof(junk));
     close(fd);
     fixture_open(&f, NULL);
     struct step read = step_read();

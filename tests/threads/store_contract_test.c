@@ -224,9 +224,10 @@ static void torn_pages(struct files *files)
         return;
     fseek(file, 0, SEEK_END);
     long size = ftell(file);
-    for (long at = 2 * 4096; at < size; at += 4096) { /* the first page holds the schema, the second its rest */
+    for (long at = 2 * DB_PAGE_SIZE; at < size;
+         at += DB_PAGE_SIZE) { /* the first page holds the schema, the second its rest */
         fseek(file, at, SEEK_SET);
-        for (int i = 0; i < 4096; i++)
+        for (int i = 0; i < DB_PAGE_SIZE; i++)
             fputc(0xa5, file);
     }
     fclose(file);
