@@ -58,6 +58,7 @@ endforeach()
 if(NOT TAI_SANITIZE MATCHES thread)
   add_subdirectory(chaos)
   add_subdirectory(poison)
+  add_subdirectory(peers)
 endif()
 
 if(TAI_SANITIZE MATCHES thread)
