@@ -160,6 +160,7 @@ static void step_due(struct batch *batch)
 {
     struct partition *p = batch->partition;
     p->next_due = batch->due.next_due;
+    p->row_due = batch->due.row_due;
     p->quota_due = batch->due.quota_due;
     partition_cache(p, &batch->lookup);
     for (size_t i = 0; i < batch->due.governor_count; i++) {

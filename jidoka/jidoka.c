@@ -98,7 +98,7 @@ static void on_action_ended(void *ctx, void *token, bool succeeded, bool again, 
 static void tick_partition(struct partition *p)
 {
     static const int64_t second_us = 1000000, hour_us = 3600 * second_us;
-    bool pending = p->next_due != INT64_MAX || partition_recovered(p);
+    bool pending = p->next_due != INT64_MAX || p->row_due != INT64_MAX || partition_recovered(p);
     if (p->state == PARTITION_RUNNING && !p->subscribed)
         partition_subscribe(p);
     if (p->state == PARTITION_RUNNING)
@@ -285,7 +285,7 @@ static void init_partitions(struct jidoka *jidoka)
         struct partition *p = &jidoka->partitions[i];
         p->jidoka = jidoka;
         p->id = (uint32_t)i;
-        p->next_due = p->quota_due = INT64_MAX;
+        p->next_due = p->row_due = p->quota_due = INT64_MAX;
         p->results_tail = &p->results;
         p->outcome_next = xcalloc((size_t)jidoka->config->shards, sizeof(*p->outcome_next));
         p->deliveries = xcalloc((size_t)jidoka->config->prefetch, sizeof(struct kanban_delivery *));

@@ -373,6 +373,7 @@ static void on_load(struct store_request *request, int status)
     if (load_failed(request, status, "load"))
         return;
     p->next_due = p->load.next_due;
+    p->row_due = p->load.row_due;
     p->quota_due = p->load.quota_due;
     p->numbers = (struct store_outcome_numbers){
         .req = {.done = on_numbers, .ctx = p}, .partition = p->id, .shards = (uint32_t)p->jidoka->config->shards};
@@ -415,9 +416,9 @@ bool partition_lagging(const struct partition *p)
 
 static bool timers_due(const struct partition *p)
 {
-    if (p->retrying)
-        return false;
-    return p->next_due <= partition_clock(p) || p->quota_due <= clock_wall_ms(p->jidoka->options.clock);
+    int64_t clock_ms = partition_clock(p);
+    return p->next_due <= clock_ms || (p->row_due <= clock_ms && !p->retrying) ||
+           p->quota_due <= clock_wall_ms(p->jidoka->options.clock);
 }
 
 /* Whatever its last owner had begun has been delivered and worked off without a crash. */

@@ -41,7 +41,7 @@ void triage_metrics_init(struct jidoka *jidoka)
     out->deadletters_full = metrics_gauge(m, "tai_deadletters_full",
                                           "1 while no frames are taken because deadletters.max dead letters are open.");
     struct metric *seconds = metrics_register(
-        m, &(struct metric_desc){.name = "tai_deadletters_full_seconds",
+        m, &(struct metric_desc){.name = "tai_deadletters_predicted_full_seconds",
                                  .help = "When deadletters.max will be reached at the present rate; absent if their "
                                          "number does not grow.",
                                  .type = METRIC_GAUGE});

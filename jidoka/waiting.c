@@ -44,8 +44,8 @@ static void wait_until(struct batch *batch, struct signal_change *change, int64_
     change->row.reason = reason;
     change->row.changed_at_ms = batch->now.wall_ms;
     change->row.due_ms = due_ms;
-    if (due_ms < batch->partition->next_due)
-        batch->partition->next_due = due_ms;
+    if (due_ms < batch->partition->row_due)
+        batch->partition->row_due = due_ms;
 }
 
 static void wait_for_state(struct batch *batch, struct signal_change *change)

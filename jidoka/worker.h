@@ -102,14 +102,15 @@ struct partition {
     int64_t clock_base_ms, clock_base_us; /* partition clock at a monotonic instant */
     int64_t written_us;                   /* monotonic, of the last commit */
     struct wall_trust wall;
-    int64_t next_due, quota_due;
-    int64_t rest_until_us;   /* monotonic: not claimed before; 0: it does not rest */
-    unsigned rests;          /* in a row, without a commit between */
-    uint64_t settled_frames; /* since the claim */
+    int64_t next_due, row_due; /* partition clock, of governors and of waiting rows */
+    int64_t quota_due;         /* wall */
+    int64_t rest_until_us;     /* monotonic: not claimed before; 0: it does not rest */
+    unsigned rests;            /* in a row, without a commit between */
+    uint64_t settled_frames;   /* since the claim */
     struct governor_entry *governors;
     struct tenant_entry *tenants;
     struct governor_entry *release_head, *release_tail;
-    uint32_t retrying; /* of them; as long as their rows are due no timers are asked for */
+    uint32_t retrying; /* of them; their rows stay due until they have been tried */
     struct action_result *results, **results_tail;
     struct kanban_delivery **deliveries; /* ring of prefetch */
     uint32_t delivery_head, delivery_count;

@@ -94,7 +94,8 @@ struct store_load {
     size_t waiting_count;
     struct signal_row *acting; /* with bytes */
     size_t acting_count;
-    int64_t next_due;  /* earliest governor or row timer on the partition clock; INT64_MAX none */
+    int64_t next_due;  /* earliest governor timer on the partition clock; INT64_MAX none */
+    int64_t row_due;   /* earliest waiting row's, likewise */
     int64_t quota_due; /* earliest quota roll-over, wall */
 };
 void store_load(struct store *store, struct store_load *request);
@@ -154,7 +155,8 @@ struct store_due {
     size_t governor_count;
     struct signal_row *rows; /* without bytes */
     size_t row_count;
-    int64_t next_due, quota_due; /* the earliest that are not in this answer */
+    int64_t next_due, quota_due; /* the earliest of governors that are not in this answer */
+    int64_t row_due;             /* the earliest of rows, likewise */
 };
 void store_due(struct store *store, struct store_due *request);
 

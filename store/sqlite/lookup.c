@@ -202,8 +202,7 @@ static int earliest(struct db_conn *conn, const char *sql, struct store_load *re
 int load_run(struct db_conn *conn, struct op *op)
 {
     struct store_load *request = (struct store_load *)op->request;
-    int64_t row_due = INT64_MAX;
-    request->next_due = request->quota_due = INT64_MAX;
+    request->next_due = request->row_due = request->quota_due = INT64_MAX;
     int rc = load_waiting(conn, request);
     if (rc == 0)
         rc = load_acting(conn, request);
@@ -213,13 +212,11 @@ int load_run(struct db_conn *conn, struct op *op)
                       request, &request->next_due);
     if (rc == 0)
         rc = earliest(conn, "SELECT coalesce(min(due), ?2) FROM signals WHERE partition = ?1 AND due NOTNULL", request,
-                      &row_due);
+                      &request->row_due);
     if (rc == 0)
         rc = earliest(conn,
                       "SELECT coalesce(min(quota_due), ?2) FROM governors WHERE partition = ?1 AND quota_due NOTNULL",
                       request, &request->quota_due);
-    if (row_due < request->next_due)
-        request->next_due = row_due;
     return rc;
 }
 

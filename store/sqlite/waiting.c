@@ -26,11 +26,6 @@ int waiting_run(struct db_conn *conn, struct op *op)
     return rc;
 }
 
-static int64_t min_due(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Governors in order of a timer, up to `now` and the limit; *ret_next: the first one that is left. */
 static int due_governors(sqlite3_stmt *stmt, struct store_due *request, int64_t now, struct list *list,
                          int64_t *ret_next)
@@ -82,7 +77,6 @@ int due_run(struct db_conn *conn, struct op *op)
 {
     struct store_due *request = (struct store_due *)op->request;
     struct list governors = {0}, rows = {0};
-    int64_t next_row = INT64_MAX;
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT next_due, tenant, entitlement FROM governors INDEXED BY governors_due"
                                        " WHERE partition = ?1 AND next_due NOTNULL ORDER BY next_due LIMIT ?2");
     int rc = due_governors(stmt, request, request->clock_ms, &governors, &request->next_due);
@@ -95,10 +89,9 @@ int due_run(struct db_conn *conn, struct op *op)
     sqlite3_bind_int64(stmt, 3, request->clock_ms);
     rc = due_governors(stmt, request, request->wall_ms, &governors, &request->quota_due);
     if (rc == 0)
-        rc = due_rows(conn, request, &rows, &next_row);
+        rc = due_rows(conn, request, &rows, &request->row_due);
     if (rc < 0)
         return rc;
-    request->next_due = min_due(request->next_due, next_row);
     request->governors = governors.items;
     request->governor_count = governors.count;
     request->rows = rows.items;

@@ -140,7 +140,7 @@ struct due {
     uint32_t limit;
     size_t governors, rows;
     const char *first_governor, *first_row;
-    int64_t next_due, quota_due;
+    int64_t next_due, row_due, quota_due;
 };
 
 static void check_due(struct site *site, const struct due *want)
@@ -154,6 +154,7 @@ static void check_due(struct site *site, const struct due *want)
     if (due.row_count && want->first_row)
         CHECK(span_is(due.rows[0].identity.id, want->first_row));
     CHECK_INT(due.next_due, want->next_due);
+    CHECK_INT(due.row_due, want->row_due);
     CHECK_INT(due.quota_due, want->quota_due);
     arena_done(&due.req.arena);
 }
@@ -197,27 +198,91 @@ static void timers(const struct store_suite *suite)
     struct store_load load = {.partition = 0};
     CHECK_INT(CALL(site.store, load, &load), 0);
     CHECK_INT(load.next_due, 100);
+    CHECK_INT(load.row_due, 200);
     CHECK_INT(load.quota_due, 6 * hour);
     arena_done(&load.req.arena);
-    check_due(&site, &(struct due){99, 0, 10, 0, 0, NULL, NULL, 100, 6 * hour});
-    check_due(&site, &(struct due){200, 0, 10, 1, 1, "halted", "early", 300, 6 * hour});
-    check_due(&site, &(struct due){300, 6 * hour, 10, 3, 1, "halted", "early", 500, 8 * hour});
-    check_due(&site, &(struct due){500, 0, 1, 1, 1, "halted", "early", 300, 6 * hour});
-    check_due(&site, &(struct due){500, 0, 2, 2, 2, "halted", "early", 900, 6 * hour});
-    check_due(&site, &(struct due){9000, 9 * hour, 10, 4, 2, "halted", "early", INT64_MAX, INT64_MAX});
-    check_due(&site, &(struct due){9000, 9 * hour, 3, 3, 2, "halted", "early", INT64_MAX, 6 * hour});
+    check_due(&site, &(struct due){99, 0, 10, 0, 0, NULL, NULL, 100, 200, 6 * hour});
+    check_due(&site, &(struct due){200, 0, 10, 1, 1, "halted", "early", 300, 500, 6 * hour});
+    check_due(&site, &(struct due){300, 6 * hour, 10, 3, 1, "halted", "early", 900, 500, 8 * hour});
+    check_due(&site, &(struct due){500, 0, 1, 1, 1, "halted", "early", 300, 500, 6 * hour});
+    check_due(&site, &(struct due){500, 0, 2, 2, 2, "halted", "early", 900, INT64_MAX, 6 * hour});
+    check_due(&site, &(struct due){9000, 9 * hour, 10, 4, 2, "halted", "early", INT64_MAX, INT64_MAX, INT64_MAX});
+    check_due(&site, &(struct due){9000, 9 * hour, 3, 3, 2, "halted", "early", INT64_MAX, INT64_MAX, 6 * hour});
 
     struct batch *batch = batch_new(0, epoch, 1);
     batch_governor(batch, "t", "halted", false); /* its timer is gone */
     batch_update(batch, "t", "e", "early", SIGNAL_WAITING)->due_ms = 600;
     batch_update(batch, "t", "e", "late", SIGNAL_EXECUTED);
     batch_run(&site, batch);
-    check_due(&site, &(struct due){299, 0, 10, 0, 0, NULL, NULL, 300, 6 * hour});
-    check_due(&site, &(struct due){600, 0, 10, 1, 1, "boot", "early", 900, 6 * hour});
+    check_due(&site, &(struct due){299, 0, 10, 0, 0, NULL, NULL, 300, 600, 6 * hour});
+    check_due(&site, &(struct due){600, 0, 10, 1, 1, "boot", "early", 900, INT64_MAX, 6 * hour});
     struct store_load empty = {.partition = 1};
     CHECK_INT(CALL(site.store, load, &empty), 0);
     CHECK_INT(empty.next_due, 1);
+    CHECK_INT(empty.row_due, INT64_MAX);
     CHECK_INT(empty.quota_due, INT64_MAX);
+    site_close(&site);
+}
+
+static struct signal_row *defer(struct batch *batch, uint32_t deferrals, int64_t due_ms)
+{
+    struct signal_row *row = batch_update(batch, "t", "e", "first", SIGNAL_WAITING);
+    row->reason = SPAN(WAITING_DEFERRED);
+    row->deferrals = deferrals;
+    row->due_ms = due_ms;
+    return row;
+}
+
+static int64_t deferred_until(struct site *site, uint64_t lines)
+{
+    struct store_load load = {.partition = 0};
+    CHECK_INT(CALL(site->store, load, &load), 0);
+    CHECK_INT(load.waiting_count, 1);
+    CHECK_INT(load.waiting[0].count, lines);
+    int64_t until = load.waiting[0].deferred_until;
+    arena_done(&load.req.arena);
+    return until;
+}
+
+/* The count of a deferred row and its next try survive; neither does when it waits for something else, or ends. */
+static void deferred(const struct store_suite *suite)
+{
+    struct site site;
+    site_open(&site, suite, true);
+    uint64_t epoch = claim_all(&site, "a", 1);
+    struct batch *batch = batch_new(0, epoch, 0);
+    batch_wait(batch, "t", "e", "first", 1)->due_ms = 900;
+    batch_wait(batch, "t", "e", "second", 2)->due_ms = 1000;
+    batch_run(&site, batch);
+    CHECK_INT(deferred_until(&site, 2), 0);
+    batch = batch_new(0, epoch, 1);
+    batch->commit.clock_ms = 77;
+    defer(batch, 4, 950);
+    batch_run(&site, batch);
+    site_reopen(&site);
+    CHECK_INT(deferred_until(&site, 2), 950);
+    struct store_due due = {.clock_ms = 950, .limit = 10};
+    CHECK_INT(CALL(site.store, due, &due), 0);
+    CHECK_INT(due.row_count, 1);
+    CHECK_INT(due.rows[0].deferrals, 4);
+    CHECK_INT(due.rows[0].since_ms, 77);
+    CHECK(span_is(due.rows[0].reason, WAITING_DEFERRED));
+    arena_done(&due.req.arena);
+    epoch = claim_all(&site, "a", 1);
+    batch = batch_new(0, epoch, 2);
+    defer(batch, 4, 2000)->reason = SPAN("");
+    batch_run(&site, batch);
+    CHECK_INT(deferred_until(&site, 2), 0);
+    for (int bad = 0; bad < 2; bad++) {
+        batch = batch_new(0, epoch, 3);
+        defer(batch, bad, bad ? 0 : 5);
+        CHECK_INT(batch_commit(&site, batch), -EINVAL);
+        batch_free(batch);
+    }
+    batch = batch_new(0, epoch, 3);
+    defer(batch, 5, 950)->status = SIGNAL_DEADLETTERED;
+    batch_run(&site, batch);
+    CHECK_INT(deferred_until(&site, 1), 0);
     site_close(&site);
 }
 
@@ -227,4 +292,5 @@ void suite_waiting(const struct store_suite *suite)
     CASE("records", life);
     CASE("records", many_outcomes);
     CASE("timers", timers);
+    CASE("deferred", deferred);
 }

@@ -291,7 +291,7 @@ def test_full(t):
     accepted = statuses.count(202)
     metrics = tai.get("/metrics")[1].splitlines()
     t.true("metrics", {"tai_deadletters_full 1", 'tai_deadletters_open{class="policy"} 5'} <= set(metrics) and
-           any(m.startswith("tai_deadletters_full_seconds ") for m in metrics), [m for m in metrics if "deadletters" in m][:20])
+           any(m.startswith("tai_deadletters_predicted_full_seconds ") for m in metrics), [m for m in metrics if "deadletters" in m][:20])
     t.contains("the log", tai.log(), "deadletters_full")
     tai.kill()
     with tai:

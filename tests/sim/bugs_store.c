@@ -101,8 +101,10 @@ static void spoil_answer(struct ticket *ticket)
             ((struct store_due *)request)->row_count = 0;
         break;
     case OP_LOAD:
-        if (bug_is(world, BUG_TIMERS_LOST))
-            ((struct store_load *)request)->next_due = ((struct store_load *)request)->quota_due = INT64_MAX;
+        if (bug_is(world, BUG_TIMERS_LOST)) {
+            struct store_load *load = (struct store_load *)request;
+            load->next_due = load->row_due = load->quota_due = INT64_MAX;
+        }
         break;
     default:
         break;

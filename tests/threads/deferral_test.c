@@ -314,6 +314,28 @@ static void test_many_due(void)
     end(&p);
 }
 
+/* What has come due is done before the one that is tried again: it meets a period that has begun. */
+static void test_timers_first(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    p.config.governor.quota_limit = 2;
+    p.config.governor.quota_period = CONFIG_PERIOD_HOUR;
+    p.action.defers = 1;
+    begin(&p);
+    SEND(&p, {.id = "s1"});
+    SEND(&p, {.id = "s2", .data = COST});
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s2"), "waiting deferred");
+    pipeline_advance(&p, 3600000);
+    pipeline_settle(&p);
+    CHECK_TEXT(pipeline_story(&p, "acme", "ent"),
+               "state_change created boot>active; action_success s1=executed active>active; "
+               "state_change quota_reset active>active; action_intent s2 active>action_pending; "
+               "action_success s2=executed action_pending>active");
+    end(&p);
+}
+
 /* While one signal a transaction is tried after crashes. */
 static void test_one_by_one(void)
 {
@@ -347,6 +369,7 @@ int main(void)
                                               {"state_waits", test_state_waits},
                                               {"probe", test_probe},
                                               {"many_due", test_many_due},
+                                              {"timers_first", test_timers_first},
                                               {"one_by_one", test_one_by_one},
                                               {NULL, NULL}};
     return check_main(cases);

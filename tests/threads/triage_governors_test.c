@@ -1,12 +1,12 @@
 /* Operators' commands to governors: every command in every state, restarts and lost answers between, and timers. */
 #include "support/check.h"
-#include "support/triage.h"
+#include "support/governor_reach.h"
 
 #include <poll.h>
 
 #define COST "{\"cost\":1}"
 
-static const char refund[] = "tai.entitlement.refund_started", suspended[] = "tai.entitlement.suspended";
+static const char suspended[] = "tai.entitlement.suspended";
 
 static void begin(struct pipeline *p)
 {
@@ -20,52 +20,7 @@ static void end(struct pipeline *p)
     pipeline_done(p);
 }
 
-static bool running(const struct pipeline *p)
-{
-    return p->action.running > 0 && pipeline_calm(p);
-}
-
-static const char *state_of(struct pipeline *p, const char *entitlement)
-{
-    struct governor_record record;
-    if (!pipeline_governor(p, "acme", entitlement, &record))
-        return "none";
-    const char *name = governor_state_names[record.state];
-    governor_record_done(&record);
-    return name;
-}
-
 /* --- every command in every state --------------------------------------------------------------------------------- */
-
-/* A governor in the state, by what publishers, actions, clock and operators do. */
-static void reach(struct pipeline *p, const char *state)
-{
-    bool breaker = strcmp(state, "testing") == 0 || strcmp(state, "halted by breaker") == 0;
-    p->config.governor.auto_activate = strcmp(state, "boot") != 0;
-    p->config.governor.quota_limit = strcmp(state, "suspended") == 0 ? 1 : -1;
-    p->config.governor.max_failures = breaker ? 1 : 5;
-    p->action_config.timeout_ms = 3600000;
-    begin(p);
-    if (strcmp(state, "action_pending") == 0 || breaker) {
-        p->action.mode = breaker ? ACTION_FAILS_FOR_GOOD : ACTION_HANGS;
-        p->action.countdown = 1;
-        SEND(p, {.id = "first", .data = COST});
-        CHECK(pipeline_until(p, breaker ? pipeline_settled : running));
-    } else {
-        SEND(p, {.id = "first"});
-        pipeline_settle(p);
-    }
-    if (strcmp(state, "complying") == 0)
-        SEND(p, {.id = "refund", .type = refund});
-    else if (strcmp(state, "degraded") == 0)
-        SEND(p, {.id = "lost", .type = suspended});
-    else if (strcmp(state, "halted") == 0)
-        CHECK_TEXT(GIVE(p, .kind = COMMAND_HALT), "applied");
-    else if (strcmp(state, "testing") == 0)
-        pipeline_advance(p, 60000);
-    CHECK(pipeline_until(p, pipeline_calm));
-    CHECK_TEXT(state_of(p, "ent"), strncmp(state, "halted", 6) == 0 ? "halted" : state);
-}
 
 static void test_table(void)
 {
@@ -87,11 +42,11 @@ static void test_table(void)
             struct pipeline p;
             char reason[80];
             pipeline_init(&p);
-            reach(&p, table[i].state);
+            governor_reach(&p, table[i].state);
             CHECK_TEXT(GIVE(&p, .kind = (enum command_kind)kind, .id = "it", .args = "{\"reason\":\"a drill\"}"),
                        "applied");
             CHECK(pipeline_until(&p, pipeline_calm));
-            CHECK_TEXT(state_of(&p, "ent"), table[i].after[kind]);
+            CHECK_TEXT(governor_state_of(&p, "ent"), table[i].after[kind]);
             snprintf(reason, sizeof(reason), "\"command\":\"%s\",\"command_id\":\"it\"", command_kind_names[kind]);
             CHECK_INT(pipeline_count(&p, reason), 1);
             CHECK_INT(pipeline_count(&p, "\"reason\":\"a drill\""), 1);
@@ -107,9 +62,9 @@ static void test_halt_while_acting(void)
 {
     struct pipeline p;
     pipeline_init(&p);
-    reach(&p, "action_pending");
+    governor_reach(&p, "action_pending");
     SEND(&p, {.id = "s2"}, {.id = "s3", .critical = true});
-    CHECK(pipeline_until(&p, running));
+    CHECK(pipeline_until(&p, governor_acts));
     CHECK_TEXT(GIVE(&p, .kind = COMMAND_HALT), "applied");
     pipeline_settle(&p);
     CHECK_TEXT(pipeline_row(&p, "acme", "ent", "first"), "failed halted_in_action");
@@ -128,13 +83,13 @@ static void test_halt_takes_over(void)
 {
     struct pipeline p;
     pipeline_init(&p);
-    reach(&p, "halted by breaker");
+    governor_reach(&p, "halted by breaker");
     SEND(&p, {.id = "s1"});
     pipeline_settle(&p);
     CHECK_TEXT(triage_list(&p), "destination scripted first/0 halted; destination governor_halted s1/0 halted");
     CHECK_TEXT(GIVE(&p, .kind = COMMAND_HALT), "applied");
     pipeline_advance(&p, 60001);
-    CHECK_TEXT(state_of(&p, "ent"), "halted");
+    CHECK_TEXT(governor_state_of(&p, "ent"), "halted");
     SEND(&p, {.id = "s2"});
     pipeline_settle(&p);
     CHECK(strstr(triage_list(&p), "policy governor_halted s2/0 halted"));
@@ -252,7 +207,7 @@ static void test_order(void)
     pipeline_settle(&p);
     pipeline_linger(&p, 50);
     CHECK_INT(count_applied(&p), 151);
-    CHECK_TEXT(state_of(&p, "ent"), "halted");
+    CHECK_TEXT(governor_state_of(&p, "ent"), "halted");
     CHECK_TEXT(pipeline_row(&p, "acme", "ent", "s2"), "deadlettered governor_halted");
     end(&p);
 }
@@ -268,23 +223,23 @@ static void test_clock_jumps(void)
         struct pipeline p;
         pipeline_init(&p);
         p.sqlite_queue = true;
-        reach(&p, "halted by breaker");
+        governor_reach(&p, "halted by breaker");
         p.clock.wall_ms += direction * 5 * year_ms;
         pipeline_advance(&p, 30000);
-        CHECK_TEXT(state_of(&p, "ent"), "halted");
+        CHECK_TEXT(governor_state_of(&p, "ent"), "halted");
         pipeline_restart(&p);
         pipeline_settle(&p);
         p.clock.wall_ms -= direction * 5 * year_ms;
         pipeline_advance(&p, 29000);
-        CHECK_TEXT(state_of(&p, "ent"), "halted");
+        CHECK_TEXT(governor_state_of(&p, "ent"), "halted");
         pipeline_advance(&p, 2000);
-        CHECK_TEXT(state_of(&p, "ent"), "testing");
+        CHECK_TEXT(governor_state_of(&p, "ent"), "testing");
         CHECK_TEXT(GIVE(&p, .kind = COMMAND_HALT), "applied");
         p.clock.wall_ms += direction * 50 * year_ms;
         pipeline_advance(&p, 1000);
         pipeline_restart(&p);
         pipeline_settle(&p);
-        CHECK_TEXT(state_of(&p, "ent"), "halted");
+        CHECK_TEXT(governor_state_of(&p, "ent"), "halted");
         CHECK_TEXT(GIVE(&p, .kind = COMMAND_RESUME), "applied");
         SEND(&p, {.id = "again"});
         pipeline_settle(&p);
@@ -301,15 +256,15 @@ static void test_activate_against_events(void)
     begin(&p);
     SEND(&p, {.id = "far", .type = suspended, .time_ms = INT64_C(4000000000000)});
     pipeline_settle(&p);
-    CHECK_TEXT(state_of(&p, "ent"), "degraded");
+    CHECK_TEXT(governor_state_of(&p, "ent"), "degraded");
     CHECK_TEXT(GIVE(&p, .kind = COMMAND_ACTIVATE), "applied");
-    CHECK_TEXT(state_of(&p, "ent"), "active");
+    CHECK_TEXT(governor_state_of(&p, "ent"), "active");
     SEND(&p, {.id = "old", .type = suspended, .time_ms = p.clock.wall_ms - 1000});
     pipeline_settle(&p);
-    CHECK_TEXT(state_of(&p, "ent"), "active");
+    CHECK_TEXT(governor_state_of(&p, "ent"), "active");
     SEND(&p, {.id = "new", .type = suspended, .time_ms = p.clock.wall_ms + 1000});
     pipeline_settle(&p);
-    CHECK_TEXT(state_of(&p, "ent"), "degraded");
+    CHECK_TEXT(governor_state_of(&p, "ent"), "degraded");
     end(&p);
 }
 

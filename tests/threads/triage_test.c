@@ -271,7 +271,7 @@ static void test_full(void)
     pipeline_linger(&p, 100);
     CHECK_INT(kanban_depth(p.publisher), 2);
     CHECK_INT(metric(&p, "\ntai_deadletters_full "), 1);
-    CHECK_INT(metric(&p, "\ntai_deadletters_full_seconds "), 0);
+    CHECK_INT(metric(&p, "\ntai_deadletters_predicted_full_seconds "), 0);
     CHECK_INT(metric(&p, "\ntai_deadletters_open{class=\"policy\"} "), 5);
     pipeline_restart(&p);
     pipeline_linger(&p, 100);
@@ -295,7 +295,7 @@ static void test_forecast(void)
     pipeline_init(&p);
     p.config.deadletters_max = 1000;
     halted(&p);
-    CHECK_INT(metric(&p, "\ntai_deadletters_full_seconds "), -1); /* absent */
+    CHECK_INT(metric(&p, "\ntai_deadletters_predicted_full_seconds "), -1); /* absent */
     for (int i = 0; i < 60; i++) {
         char id[16];
         snprintf(id, sizeof(id), "n%d", i);
@@ -303,7 +303,7 @@ static void test_forecast(void)
         pipeline_settle(&p);
         pipeline_advance(&p, 20000); /* a heartbeat each */
     }
-    double seconds = metric(&p, "\ntai_deadletters_full_seconds ");
+    double seconds = metric(&p, "\ntai_deadletters_predicted_full_seconds ");
     CHECK(seconds > 0.8 * 940 * 20 && seconds < 1.3 * 940 * 20); /* one in 20 s */
     CHECK_INT(metric(&p, "\ntai_conservation_balance "), 0);
     CHECK_INT(metric(&p, "\ntai_conservation_gap_signals "), 0);
