@@ -1,6 +1,7 @@
 """What the chaos scripts share: a service whose processes die precisely, clients that record a history, faults between them,
 and the end: heal, drain, dump, check. Standard library only."""
 import base64
+import concurrent.futures
 import ctypes
 import dataclasses
 import datetime
@@ -330,6 +331,12 @@ def hurt(service, rng, kinds):
     else:
         service.kill_supervisor(kind == "both")
     return kind, service.serving() - began
+
+
+def two_at_a_time(tasks):
+    """Runs (function, argument…) after another, two at once, because each mostly waits; what they returned."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return [future.result() for future in [pool.submit(*task) for task in tasks]]
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

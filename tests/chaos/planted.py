@@ -82,8 +82,29 @@ def caught(binary, seed, bug, plan):
             if re.search(plan.says, text):
                 return number, text, len(run.violations)
         others += run.violations[:3]
-    print(f"  said instead: {others}")
+    print(f"  {bug}: said instead: {others}")
     return None
+
+
+CONTROLS = {"no bug": Bug(""), "no bug, disk full now and then": Bug("", env=FULL, between=LONGER)}
+
+
+def control(options, name, plan):
+    run = trial(options.tai_chaos, options.seed, plan=plan)
+    print(f"{'FAILED' if run.violations else 'ok    '} {name}: {run.summary()}", flush=True)
+    run.forget()
+    return not run.violations
+
+
+def planted(options, bug, plan):
+    began = time.monotonic()
+    found = caught(options.tai_chaos, options.seed, bug, plan)
+    took = time.monotonic() - began
+    if found:
+        print(f"ok     {bug}: caught in round {found[0]} ({found[2]} violations, {took:.1f} s), as: {found[1]}", flush=True)
+    else:
+        print(f"FAILED {bug}: not caught in {ROUNDS} rounds ({took:.1f} s)", flush=True)
+    return bool(found)
 
 
 def main():
@@ -94,22 +115,9 @@ def main():
     options = parser.parse_args()
     harness.adopt_orphans()
     print(f"seed {options.seed}", flush=True)
-    bad = 0
-    for name, plan in (("no bug", Bug("")), ("no bug, disk full now and then", Bug("", env=FULL, between=LONGER))):
-        control = trial(options.tai_chaos, options.seed, plan=plan)
-        print(f"{'ok    ' if not control.violations else 'FAILED'} {name}: {control.summary()}", flush=True)
-        bad += bool(control.violations)
-        control.forget()
-    for bug in options.bugs or BUGS:
-        began = time.monotonic()
-        found = caught(options.tai_chaos, options.seed, bug, BUGS[bug])
-        took = time.monotonic() - began
-        if found:
-            print(f"ok     {bug}: caught in round {found[0]} ({found[2]} violations, {took:.1f} s), as: {found[1]}", flush=True)
-        else:
-            bad += 1
-            print(f"FAILED {bug}: not caught in {ROUNDS} rounds ({took:.1f} s)", flush=True)
-    return 1 if bad else 0
+    tasks = [(control, options, name, plan) for name, plan in CONTROLS.items()]
+    tasks += [(planted, options, bug, BUGS[bug]) for bug in options.bugs or BUGS]
+    return 0 if all(harness.two_at_a_time(tasks)) else 1
 
 
 if __name__ == "__main__":

@@ -209,18 +209,20 @@ static struct folded *folded_of(struct reading *r)
     return folded;
 }
 
-/* A decision that allows adds one, within the limit; nothing else does, a reset sets it to 0. */
-static void check_quota(struct reading *r, const struct governor_record *record, int64_t before)
+/* A decision that allows adds one, within the limit, or is the first of a new period; nothing else adds, a reset sets
+ * it to 0. */
+static void check_quota(struct reading *r, const struct governor_record *record, int64_t used, int64_t period_start)
 {
+    int64_t before = record->period_start > period_start ? 0 : used;
     bool intent = span_is(text(r, "type"), "action_intent");
     bool executed = span_is(text(r, "type"), "action_success") && !text(r, "action_id").len;
     bool allows = intent || executed;
     if (allows && record->quota_used != before + 1)
-        BAD(r, "quota", "the quota used went from %lld to %lld", (long long)before, (long long)record->quota_used);
+        BAD(r, "quota", "the quota used went from %lld to %lld", (long long)used, (long long)record->quota_used);
     if (allows && record->quota_limit != QUOTA_NONE && record->quota_used > record->quota_limit)
         BAD(r, "quota", "%lld used of %lld", (long long)record->quota_used, (long long)record->quota_limit);
-    if (!allows && record->quota_used != before && record->quota_used != 0)
-        BAD(r, "quota", "the quota used went from %lld to %lld without a decision", (long long)before,
+    if (!allows && record->quota_used != used && record->quota_used != 0)
+        BAD(r, "quota", "the quota used went from %lld to %lld without a decision", (long long)used,
             (long long)record->quota_used);
 }
 
@@ -237,7 +239,7 @@ static void fold(struct reading *r)
     if (!creates && !span_is(before, governor_state_names[folded->record.state]))
         BAD(r, "fold", "the state was %s", governor_state_names[folded->record.state]);
     folded->created = true;
-    int64_t used = folded->record.quota_used;
+    int64_t used = folded->record.quota_used, period_start = folded->record.period_start;
     const struct json_node *body = json_get(&r->doc, r->doc.nodes, "body");
     const struct json_node *delta = body ? json_get(&r->doc, body, "governor") : NULL;
     if (delta && governor_apply(&folded->record, json_raw(&r->doc, delta), &err))
@@ -246,7 +248,7 @@ static void fold(struct reading *r)
     bool halt_follows = span_is(text(r, "reason"), "halted_in_action") && text(r, "ending").len;
     if (!halt_follows && !span_is(after, governor_state_names[folded->record.state]))
         BAD(r, "fold", "the fields lead to %s", governor_state_names[folded->record.state]);
-    check_quota(r, &folded->record, used);
+    check_quota(r, &folded->record, used, period_start);
 }
 
 static void compare(struct reading *r, const struct governor_item *item)
