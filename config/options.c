@@ -75,8 +75,9 @@ const struct option config_options[] = {
      .help = "The SQLite database file."},
 
     {"signals.retention", OPTION_DURATION, "7d", RANGE(DAYS(2), DAYS(3650)), AT(store.signals_retention_ms),
-     .help = "How long the row of an ended signal is kept: the time within which a repeated id is known. A signal "
-             "accepted longer ago than this less one day is dead-lettered, not executed."},
+     .help = "How long the row of an ended signal is kept: the time within which a repeated id is known; only time in "
+             "which the service runs counts. A signal accepted longer ago than this less one day is dead-lettered, not "
+             "executed (`too_old`)."},
 
     {"entitlements.auto_activate", OPTION_BOOL, "true", AT(jidoka.governor.auto_activate),
      .help = "The first signal for an unknown entitlement activates it; otherwise it waits for its activation."},
