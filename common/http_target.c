@@ -129,6 +129,15 @@ static bool match(const struct http_matcher *m, struct span path, const char *ba
     return span_eq(m->path, path);
 }
 
+/* Whether a route without parameters has this path: then it is none of the others', whatever the method. */
+static bool is_literal(const struct http_server *server, struct span path)
+{
+    for (size_t i = 0; i < server->matcher_count; i++)
+        if (server->matchers[i].literal && span_eq(server->matchers[i].path, path))
+            return true;
+    return false;
+}
+
 void http_route_find(struct http_request *req)
 {
     struct http_head *h = &req->head;
@@ -137,7 +146,7 @@ void http_route_find(struct http_request *req)
     const struct http_matcher *get = NULL;
     for (size_t i = 0; i < server->matcher_count; i++) {
         const struct http_matcher *m = &server->matchers[i];
-        if (!match(m, path, req->data, &req->params))
+        if (!match(m, path, req->data, &req->params) || (!m->literal && is_literal(server, path)))
             continue;
         h->path_known = true;
         if (span_eq(m->method, method)) {
@@ -157,7 +166,7 @@ void http_route_allow(const struct http_request *req, struct buf *out)
     struct http_params ignored;
     for (size_t i = 0; i < server->matcher_count; i++) {
         const struct http_matcher *m = &server->matchers[i];
-        if (!match(m, http_path(req), req->data, &ignored))
+        if (!match(m, http_path(req), req->data, &ignored) || (!m->literal && is_literal(server, http_path(req))))
             continue;
         if (out->len)
             buf_add_str(out, ", ");

@@ -85,6 +85,8 @@ static void check_words(const struct document *d, const struct json_node *schema
     cr_assert(list);
     for (; words[count]; count++)
         cr_assert(holds(d, list, words[count]), "%s", words[count]);
+    for (const struct json_node *node = json_first(&d->doc, list); node; node = json_next(&d->doc, list, node))
+        count += node->type == JSON_NULL; /* as absent */
     cr_assert_eq(list->count, count);
 }
 
