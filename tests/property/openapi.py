@@ -15,7 +15,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from support.tai import Tai  # noqa: E402
 
-EXAMPLES, SEED = int(sys.argv[2]) if len(sys.argv) > 2 else 10, int(sys.argv[3]) if len(sys.argv) > 3 else 7
+EXAMPLES, SEED = int(sys.argv[2]) if len(sys.argv) > 2 else 8, int(sys.argv[3]) if len(sys.argv) > 3 else 7
 CONFIG = """[checks.positive_data_acceptance]
 enabled = false
 [checks.negative_data_rejection]
