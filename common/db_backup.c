@@ -1,6 +1,7 @@
 /* SQLite's online backup with the owner's connection as its source: pages that a later COMMIT changes are written to
  * the copy again by SQLite itself. The copy has a connection of its own, without journal and sync; it is the database
- * thread's while jobs run, and is synced by the caller's thread when all is in it. */
+ * thread's while jobs run. The caller's thread syncs it, a piece at a time, so that there is never so much to be
+ * written back that the kernel would hold up whoever writes more. */
 #include "common/db_backup.h"
 #include "common/clock.h"
 #include "common/db_internal.h"
@@ -12,11 +13,13 @@
 #include <unistd.h>
 
 /* Long enough to be worth a turn, short enough that nobody waits for it. */
-enum { SLICE_US = 1000, STEP_PAGES = 8, RESTARTS_MAX = 100 };
+enum { SLICE_US = 1000, STEP_PAGES = 8, RESTARTS_MAX = 100, SYNC_PAGES = 1024 };
 
 struct backup {
     struct db_job job; /* one slice */
     sqlite3 *copy;
+    int fd;                 /* of the copy too; closed after it, because closing drops locks */
+    uint64_t synced;        /* pages */
     sqlite3_backup *handle; /* NULL before the first slice and after the last */
     struct db_backup_progress progress;
     bool give_up; /* the next slice only ends it */
@@ -107,6 +110,16 @@ static int slice(struct db_port *port, struct backup *backup)
     return backup->status;
 }
 
+/* Writes back what was copied since. */
+static int write_back(struct backup *backup, const char *path, struct error *err)
+{
+    uint64_t pages = backup->progress.pages;
+    if (pages >= backup->synced && pages - backup->synced < SYNC_PAGES)
+        return 0;
+    backup->synced = pages;
+    return fdatasync(backup->fd) == 0 ? 0 : error_set(err, -errno, "cannot write %s: %s", path, error_text(-errno));
+}
+
 static int copy_all(struct db_port *port, struct backup *backup, const struct db_backup_options *options,
                     struct error *err)
 {
@@ -115,7 +128,9 @@ static int copy_all(struct db_port *port, struct backup *backup, const struct db
         status = slice(port, backup);
         if (status)
             error_set(err, status, "%s", backup->err.text[0] ? backup->err.text : error_text(status));
-        else if (options->step)
+        else
+            status = write_back(backup, options->path, err);
+        if (!status && options->step)
             status = options->step(options->ctx, &backup->progress, err);
         if (!status && backup->progress.restarts > RESTARTS_MAX)
             status = error_set(err, -EAGAIN, "begun again %d times because transactions were rolled back: try later",
@@ -127,25 +142,27 @@ static int copy_all(struct db_port *port, struct backup *backup, const struct db
     return status;
 }
 
-static int open_copy(const char *path, sqlite3 **ret, struct error *err)
+static int open_copy(const struct db_backup_options *options, struct backup *backup, struct error *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
+    const char *path = options->path;
+    backup->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (backup->fd < 0)
         return error_set(err, -errno, "cannot create %s: %s", path, error_text(-errno));
-    close(fd);
     static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = OFF;"
                                   " PRAGMA synchronous = OFF; PRAGMA cache_size = -1024; PRAGMA mmap_size = 0";
     sqlite3 *copy = NULL;
-    int rc = sqlite3_open_v2(path, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, db_default_vfs());
+    int rc = sqlite3_open_v2(path, &copy, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                             options->vfs ? options->vfs : db_default_vfs());
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(copy, pragmas, NULL, NULL, NULL);
     if (rc != SQLITE_OK) {
         error_set(err, -EIO, "cannot open %s: %s", path, sqlite3_errmsg(copy));
         sqlite3_close(copy);
+        close(backup->fd);
         return -EIO;
     }
     (void)sqlite3_extended_result_codes(copy, 1);
-    *ret = copy;
+    backup->copy = copy;
     return 0;
 }
 
@@ -165,7 +182,7 @@ int db_backup(struct db *db, const struct db_backup_options *options, struct err
 {
     struct backup backup = {.job = {.run = slice_run, .done = slice_done, .read = true}};
     struct db_port *port;
-    int status = open_copy(options->path, &backup.copy, err);
+    int status = open_copy(options, &backup, err);
     if (status)
         return status;
     status = db_port_open(db, &port, err);
@@ -176,5 +193,6 @@ int db_backup(struct db *db, const struct db_backup_options *options, struct err
     if (!status)
         status = sync_copy(&backup, options->path, err);
     sqlite3_close(backup.copy);
+    close(backup.fd);
     return status;
 }

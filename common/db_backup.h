@@ -15,6 +15,7 @@ struct db_backup_progress {
 
 struct db_backup_options {
     const char *path; /* must not exist; mode 0600 */
+    const char *vfs;  /* of the copy; NULL but in tests */
     /* After each slice, on the calling thread; -errno, with err, gives up. */
     int (*step)(void *ctx, const struct db_backup_progress *progress, struct error *err);
     void *ctx;
