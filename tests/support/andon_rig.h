@@ -212,9 +212,12 @@ static inline void rig_kill(struct rig *rig)
 
 static inline void rig_turn(struct rig *rig, int ms)
 {
-    const struct timeval pause = {ms / 1000, ms % 1000 * 1000};
-    event_base_loopexit(rig->base, &pause);
-    event_base_dispatch(rig->base);
+    int64_t left_ms, end_ms = clock_mono_ms(&clock_system) + ms;
+    while ((left_ms = end_ms - clock_mono_ms(&clock_system)) > 0) { /* the end set for a step may come first */
+        const struct timeval pause = {left_ms / 1000, left_ms % 1000 * 1000};
+        event_base_loopexit(rig->base, &pause);
+        event_base_dispatch(rig->base);
+    }
 }
 
 /* Until something has happened, a millisecond at most. */

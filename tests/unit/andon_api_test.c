@@ -427,9 +427,18 @@ Test(andon_api, status_and_index)
     json_done(&doc);
 }
 
+/* The checkpoint follows the commit. */
+static void until_signed(const char *size)
+{
+    int64_t end = clock_mono_ms(&clock_system) + RIG_WAIT_MS;
+    while ((get("/checkpoint") != 200 || !body_has(size)) && clock_mono_ms(&clock_system) < end)
+        rig_turn(&rig, 2);
+}
+
 Test(andon_api, health_and_metrics)
 {
     receipts(0, 5);
+    until_signed("\n5\n");
     EXPECT("/livez", 200, "pass");
     EXPECT("/readyz", 200, "pass");
     EXPECT("/health", 200, "\"ledger:receipts\"");
