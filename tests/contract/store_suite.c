@@ -17,6 +17,7 @@ int store_suite_run(const struct store_suite *suite)
     suite_lists(suite);
     suite_damage(suite);
     suite_triage(suite);
+    suite_attempts(suite);
     suite_threads(suite);
     return atomic_load(&check_failures) - before;
 }
@@ -214,6 +215,7 @@ struct lease lease_of(struct site *site, const char *worker, uint32_t partitions
 }
 
 #include "store_suite_andon.c"
+#include "store_suite_attempts.c"
 #include "store_suite_commits.c"
 #include "store_suite_damage.c"
 #include "store_suite_leases.c"

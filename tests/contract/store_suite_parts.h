@@ -104,6 +104,7 @@ void suite_queries(const struct store_suite *suite);
 void suite_lists(const struct store_suite *suite);
 void suite_damage(const struct store_suite *suite);
 void suite_triage(const struct store_suite *suite);
+void suite_attempts(const struct store_suite *suite);
 void suite_threads(const struct store_suite *suite);
 
 #endif
