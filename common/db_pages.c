@@ -11,11 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, CHUNK = 256 * PAGE, NAMED_MAX = 20 };
+enum { PAGE_MIN = 512, CHUNK = 1024 * 1024, NAMED_MAX = 20 };
 
 /* A pass over the file. */
 struct pages {
     struct check *check;
+    size_t size; /* of a page */
     uint64_t bad;
 };
 
@@ -42,10 +43,10 @@ static bool in_log(const struct in_log *log, uint64_t page)
 }
 
 /* A page that was never written is a hole; whether anything needs it, the structure tells. */
-static bool all_zero(const char *page)
+static bool all_zero(const char *page, size_t size)
 {
     static const char zero[64];
-    for (size_t i = 0; i < PAGE; i += sizeof(zero))
+    for (size_t i = 0; i < size; i += sizeof(zero))
         if (memcmp(page + i, zero, sizeof(zero)) != 0)
             return false;
     return true;
@@ -61,10 +62,12 @@ static void bad_page(struct pages *pages, uint64_t page, const char *what)
 
 static void check_chunk(struct pages *pages, const struct in_log *log, const char *data, size_t len, uint64_t first)
 {
-    for (size_t at = 0; at + PAGE <= len; at += PAGE) {
-        uint64_t page = first + at / PAGE;
+    size_t size = pages->size;
+    for (size_t at = 0; at + size <= len; at += size) {
+        uint64_t page = first + at / size;
         pages->check->pages++;
-        if (!in_log(log, page) && !all_zero(data + at) && !db_page_valid(data + at, PAGE, (int64_t)((page - 1) * PAGE)))
+        if (!in_log(log, page) && !all_zero(data + at, size) &&
+            !db_page_valid(data + at, size, (int64_t)((page - 1) * size)))
             bad_page(pages, page, "its contents are not what was written");
     }
 }
@@ -76,17 +79,30 @@ static uint64_t page_count(struct db_reader *reader)
     return stmt && db_step(stmt) == 1 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
 }
 
+/* What the file's header says; what cannot be one is damage that its first page shows. */
+static size_t page_size(int fd)
+{
+    enum { SIZE_AT = 16 }; /* big endian; 1 stands for 64 KiB (SQLite's file format) */
+    uint8_t told[2];
+    if (pread(fd, told, sizeof(told), SIZE_AT) != sizeof(told))
+        return DB_PAGE_SIZE;
+    size_t size = (size_t)told[0] << 8 | told[1];
+    size = size == 1 ? 65536 : size;
+    return size >= PAGE_MIN && (size & (size - 1)) == 0 ? size : DB_PAGE_SIZE;
+}
+
 static void check_all(int fd, struct pages *pages, const struct in_log *log, uint64_t count)
 {
+    size_t page_bytes = pages->size = page_size(fd);
     _cleanup_free_ char *data = xmalloc(CHUNK);
     off_t size = lseek(fd, 0, SEEK_END);
-    uint64_t whole = size > 0 ? (uint64_t)size / PAGE : 0, last = count ? count : whole;
+    uint64_t whole = size > 0 ? (uint64_t)size / page_bytes : 0, last = count ? count : whole;
     ssize_t n = 0;
-    for (uint64_t page = 1; page <= last && page <= whole; page += (uint64_t)n / PAGE) {
+    for (uint64_t page = 1; page <= last && page <= whole; page += (uint64_t)n / page_bytes) {
         uint64_t left = (last < whole ? last : whole) - page + 1;
-        size_t want = left * PAGE < CHUNK ? (size_t)left * PAGE : CHUNK;
-        n = pread(fd, data, want, (off_t)((page - 1) * PAGE));
-        if (n < PAGE) {
+        size_t want = left * page_bytes < CHUNK ? (size_t)left * page_bytes : CHUNK;
+        n = pread(fd, data, want, (off_t)((page - 1) * page_bytes));
+        if (n < (ssize_t)page_bytes) {
             bad_page(pages, page, n < 0 ? error_text(-errno) : "it cannot be read whole");
             return;
         }

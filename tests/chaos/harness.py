@@ -460,7 +460,7 @@ class Trial:
         self.data = tempfile.mkdtemp(prefix="tai-chaos-")
         self.clock = Clock(self.data)
         self.service = Service(self.binary, data=self.data, config=os.path.join(self.data, "config.yaml"),
-                               env={**self.env, **self.clock.env})
+                               env={**self.env, **(self.clock.env if self.jumps else {})})
         self.configure("10s")
         try:
             self.hurt(rng)
