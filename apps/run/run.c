@@ -20,7 +20,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { OVERRIDES_MAX = 8, ADDRESS_MAX = 80, STOP_MS = 10000, CALM_PERIOD_MS = 2000 };
+enum { OVERRIDES_MAX = 8, ADDRESS_MAX = 80, CALM_PERIOD_MS = 2000 };
 
 struct run {
     const char *config_path;
@@ -167,7 +167,7 @@ static int run_worker(const struct run *run, struct config *config, int lifeline
         fprintf(stderr, "tai run: %s\n", error.text);
         return exit_code_of(rc);
     }
-    struct worker_ready told = {embedded_port(embedded), embedded_andon_port(embedded)};
+    struct worker_ready told = {embedded_port(embedded), embedded_andon_port(embedded), config->shutdown.timeout_ms};
     (void)!write(ready, &told, sizeof(told));
     close(ready);
     log_event(&log, LOG_INFO, "ready", LOG_I("port", told.port), LOG_I("andon_port", told.andon_port));
@@ -261,5 +261,5 @@ int verb_run(int argc, char **argv)
         return EXIT_USAGE;
     }
     struct worker_task task = {.main = worker_main, .on_ready = say_ready, .ctx = &run};
-    return supervise(&task, STOP_MS);
+    return supervise(&task);
 }

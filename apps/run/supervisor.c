@@ -15,11 +15,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RESTARTS_MAX = 5, RESTARTS_WINDOW_MS = 60000, BACKOFF_FIRST_MS = 100, KILL_GRACE_MS = 2000 };
+enum {
+    RESTARTS_MAX = 5,
+    RESTARTS_WINDOW_MS = 60000,
+    BACKOFF_FIRST_MS = 100,
+    KILL_GRACE_MS = 2000,
+    STARTING_STOP_MS = 10000 /* of a worker that has not said */
+};
 
 struct supervisor {
     const struct worker_task *task;
-    int64_t stop_ms;
     int64_t restarts[RESTARTS_MAX]; /* when, monotonic ms */
     unsigned restart_count;         /* since the start; restarts[] is a ring */
     struct worker_ready known;
@@ -101,7 +106,7 @@ static int watch(struct supervisor *s, bool *ret_stopped)
             if (info.ssi_signo == SIGCHLD || info.ssi_signo == SIGHUP)
                 continue;
             kill(s->pid, *ret_stopped ? SIGKILL : SIGTERM); /* the second request does not wait */
-            kill_at = now_ms() + s->stop_ms + KILL_GRACE_MS;
+            kill_at = now_ms() + s->known.stop_ms + KILL_GRACE_MS;
             *ret_stopped = true;
         }
         if (fds[1].revents)
@@ -179,9 +184,9 @@ static int keep_running(struct supervisor *s)
     }
 }
 
-int supervise(const struct worker_task *task, int64_t stop_ms)
+int supervise(const struct worker_task *task)
 {
-    struct supervisor s = {.task = task, .stop_ms = stop_ms};
+    struct supervisor s = {.task = task, .known.stop_ms = STARTING_STOP_MS};
     sigset_t mask;
     sigemptyset(&mask);
     sigaddset(&mask, SIGTERM);

@@ -8,6 +8,7 @@
 /* What the worker tells once it serves: kept, so that a restarted one listens where the first did. */
 struct worker_ready {
     uint16_t port, andon_port;
+    int64_t stop_ms; /* how long it may take to end when asked to */
 };
 
 struct worker_task {
@@ -21,7 +22,7 @@ struct worker_task {
 
 /* Returns the exit code for the program. A worker that ends with an exit code before it was ever ready is not
  * restarted; one that crashes is, with back-off, until 5 restarts within 60 s. SIGHUP is passed on; SIGTERM and SIGINT
- * are, and awaited for stop_ms. */
-int supervise(const struct worker_task *task, int64_t stop_ms);
+ * are, and awaited for as long as the worker said. */
+int supervise(const struct worker_task *task);
 
 #endif

@@ -49,6 +49,16 @@ def test_idle(t):
         stop(t, tai, "with idle connections", 3)
 
 
+def test_hung(t):
+    """A worker that does not end is killed once its own time for that, and a moment, is over."""
+    tai = t.tai("shutdown:\n  timeout: 100ms\n").start()
+    os.kill(tai.worker_pid(), signal.SIGSTOP)
+    began = time.monotonic()
+    tai.process.send_signal(signal.SIGTERM)
+    t.equal("exit code after its worker was killed", tai.process.wait(30), 1)
+    t.true("it was waited for 2.1 s", 2 < time.monotonic() - began < 8, time.monotonic() - began)
+
+
 def test_half_a_request(t):
     """What was begun is finished; what never comes does not hold the exit up."""
     tai = t.tai().start()
