@@ -40,6 +40,7 @@ static const struct verb {
     {"config check", verb_config_check, "all problems of a configuration"},
     {"config show", verb_config_show, "the values in effect and where each comes from"},
     {"config reference", verb_config_reference, "every option, as Markdown"},
+    {"bench", verb_bench, "load on a running server, and how fast it answers"},
     {"version", verb_version, "version of this program"},
 };
 

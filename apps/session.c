@@ -8,13 +8,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { PAGE_MAX = 1000, PATH_BYTES = 8192, TEXT_MAX = 4096, BUSY_TRIES = 6, BUSY_PAUSE_MS = 500, TOKEN_MAX = 512 };
+enum { PAGE_MAX = 1000, PATH_BYTES = 8192, TEXT_MAX = 4096, BUSY_TRIES = 6, BUSY_PAUSE_MS = 500 };
 
 /* What the file holds, less the white space at its end, in ret. */
-static int read_token(const struct cli *cli, const char *path, char ret[TOKEN_MAX])
+static int read_token(const struct cli *cli, const char *path, char ret[SESSION_TOKEN_MAX])
 {
     FILE *file = fopen(path, "re");
-    size_t len = file ? fread(ret, 1, TOKEN_MAX - 1, file) : 0;
+    size_t len = file ? fread(ret, 1, SESSION_TOKEN_MAX - 1, file) : 0;
     bool failed = !file || ferror(file);
     int code = errno;
     if (file)
@@ -27,23 +27,30 @@ static int read_token(const struct cli *cli, const char *path, char ret[TOKEN_MA
     return CLI_GO_ON;
 }
 
-int session_authorize(const struct cli *cli, struct client *client)
+int session_token(const struct cli *cli, char token[SESSION_TOKEN_MAX])
 {
     static const char characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
     int row = cli_row(cli, "token-file");
     const char *path = row >= 0 ? cli->values[row] : NULL, *variable = getenv("TAI_TOKEN");
-    char token[TOKEN_MAX] = "";
     int code = CLI_GO_ON;
+    *token = '\0';
     if (!cli_has_token(cli))
         return CLI_GO_ON;
     if (path)
         code = read_token(cli, path, token);
     else
-        snprintf(token, sizeof(token), "%s", variable);
+        snprintf(token, SESSION_TOKEN_MAX, "%s", variable);
     if (code == CLI_GO_ON && (!*token || token[strspn(token, characters)]))
         code = cli_wrong(cli, "%s holds no token: it is one word, as `tai key new token` prints it",
                          path ? path : "TAI_TOKEN");
-    if (code == CLI_GO_ON)
+    return code;
+}
+
+int session_authorize(const struct cli *cli, struct client *client)
+{
+    char token[SESSION_TOKEN_MAX];
+    int code = session_token(cli, token);
+    if (code == CLI_GO_ON && *token)
         client_authorize(client, token);
     explicit_bzero(token, sizeof(token));
     return code;

@@ -19,6 +19,9 @@ struct session {
 must_check int session_begin(struct session *session, struct cli *cli, const struct cli_verb *verb, int argc,
                              char **argv);
 void session_done(struct session *session);
+enum { SESSION_TOKEN_MAX = 512 };
+/* The token of --token-file or TAI_TOKEN, "" if there is none: CLI_GO_ON, or an exit code. */
+must_check int session_token(const struct cli *cli, char ret[SESSION_TOKEN_MAX]);
 /* Gives the client the token of --token-file or TAI_TOKEN, if there is one: CLI_GO_ON, or an exit code. */
 must_check int session_authorize(const struct cli *cli, struct client *client);
 

@@ -22,6 +22,6 @@ verb_main verb_governor_halt, verb_governor_resume, verb_governor_activate, verb
 verb_main verb_command_list, verb_command_show, verb_partition_list;
 verb_main verb_run, verb_status, verb_signal_send, verb_signal_show, verb_governor_list, verb_governor_show,
     verb_receipt_list, verb_receipt_show, verb_receipt_export, verb_receipt_verify, verb_ledger_verify,
-    verb_config_check, verb_config_show, verb_config_reference, verb_version, verb_backup, verb_key_new;
+    verb_config_check, verb_config_show, verb_config_reference, verb_version, verb_backup, verb_key_new, verb_bench;
 
 #endif

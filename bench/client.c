@@ -2,8 +2,8 @@
 #include "bench/client.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
@@ -12,8 +12,7 @@
 
 enum { OUT_MAX = 2 << 20, IN_MAX = 4 << 20, READ_SIZE = 16384 };
 
-void client_init(struct client *client, int epoll, const struct sockaddr_in *address, client_answered *answered,
-                 void *ctx)
+void client_init(struct client *client, int epoll, const struct address *address, client_answered *answered, void *ctx)
 {
     *client = (struct client){.epoll = epoll, .fd = -1, .address = address, .answered = answered, .ctx = ctx};
     buf_init(&client->out, OUT_MAX);
@@ -28,23 +27,25 @@ void client_done(struct client *client)
     buf_done(&client->in);
 }
 
-static bool open_socket(struct client *client)
+static int open_socket(struct client *client)
 {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const struct address *address = client->address;
+    int fd = socket(address->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
     if (fd < 0)
-        return false;
+        return -errno;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (connect(fd, (const struct sockaddr *)client->address, sizeof(*client->address)) < 0 ||
+    if (connect(fd, (const struct sockaddr *)&address->to, address->len) < 0 ||
         epoll_ctl(client->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+        int code = -errno;
         close(fd);
-        return false;
+        return code;
     }
     client->fd = fd;
     client->want_write = false;
     buf_clear(&client->in);
-    return true;
+    return 0;
 }
 
 static void finish(struct client *client, int status, struct span body)
@@ -82,16 +83,16 @@ static bool write_out(struct client *client)
     return true;
 }
 
-void client_send(struct client *client)
+int client_send(struct client *client)
 {
+    int rc = client->fd < 0 ? open_socket(client) : 0;
+    if (rc < 0)
+        return rc;
     client->busy = true;
     client->sent = 0;
-    if (client->fd < 0 && !open_socket(client)) {
-        perror("load: connect");
-        exit(1);
-    }
     if (!write_out(client)) /* a connection the server closed while it was idle */
         shutdown(client->fd, SHUT_RDWR);
+    return 0;
 }
 
 /* The value of Content-Length in the header section, or -1. */

@@ -5,7 +5,12 @@
 
 #include "common/buf.h"
 
-#include <netinet/in.h>
+#include <sys/socket.h>
+
+struct address {
+    struct sockaddr_storage to;
+    socklen_t len;
+};
 
 struct client;
 /* status 0: the connection broke before the whole answer; the client is open again, or fd is -1. */
@@ -14,7 +19,7 @@ typedef void client_answered(struct client *client, int status, struct span body
 struct client {
     int epoll;
     int fd;
-    const struct sockaddr_in *address;
+    const struct address *address;
     client_answered *answered;
     void *ctx;
     struct buf out, in;
@@ -25,11 +30,11 @@ struct client {
     uint64_t number; /* the caller's */
 };
 
-void client_init(struct client *client, int epoll, const struct sockaddr_in *address, client_answered *answered,
-                 void *ctx);
+void client_init(struct client *client, int epoll, const struct address *address, client_answered *answered, void *ctx);
 void client_done(struct client *client);
-/* Sends what the caller put into client->out; busy until answered was called, never from within. */
-void client_send(struct client *client);
+/* Sends what the caller put into client->out; busy until answered was called, never from within. -errno: there is no
+ * connection, and answered will not be called. */
+must_check int client_send(struct client *client);
 void client_on_event(struct client *client, uint32_t events);
 
 #endif

@@ -21,7 +21,7 @@ static void answered(struct client *client, int status, struct span body)
     }
 }
 
-void probes_init(struct probes *probes, int epoll, const struct sockaddr_in *address, const struct signals *signals)
+void probes_init(struct probes *probes, int epoll, const struct address *address, const struct signals *signals)
 {
     probes->signals = signals;
     probes->address = *address;
@@ -46,8 +46,11 @@ void probes_add(struct probes *probes, uint64_t number, int64_t due_us)
 
 static void ask(struct probes *probes, size_t i)
 {
-    signals_query(probes->signals, probes->asking[i].number, &probes->clients[i].out);
-    client_send(&probes->clients[i]);
+    signals_query(probes->signals, probes->asking[i].number, probes->host, probes->token, &probes->clients[i].out);
+    if (client_send(&probes->clients[i]) < 0) {
+        probes->lost++;
+        probes->again_us[i] = 0;
+    }
 }
 
 int64_t probes_run(struct probes *probes, int64_t now_us)
@@ -72,10 +75,15 @@ int64_t probes_run(struct probes *probes, int64_t now_us)
     return next_us;
 }
 
+uint64_t probes_open(const struct probes *probes)
+{
+    uint64_t open = probes->count;
+    for (size_t i = 0; i < PROBE_CLIENTS; i++)
+        open += probes->clients[i].busy || probes->again_us[i];
+    return open;
+}
+
 bool probes_idle(const struct probes *probes)
 {
-    bool idle = probes->count == 0;
-    for (size_t i = 0; i < PROBE_CLIENTS && idle; i++)
-        idle = !probes->clients[i].busy && !probes->again_us[i];
-    return idle;
+    return probes_open(probes) == 0;
 }

@@ -17,7 +17,8 @@ struct probe {
 
 struct probes {
     const struct signals *signals;
-    struct sockaddr_in address;
+    struct address address;
+    const char *host, *token; /* token NULL: none is sent */
     struct client clients[PROBE_CLIENTS];
     struct probe asking[PROBE_CLIENTS]; /* what each client asks about */
     int64_t again_us[PROBE_CLIENTS];    /* when it asks next; 0: it has nothing to ask */
@@ -27,12 +28,15 @@ struct probes {
     struct histogram histogram;
 };
 
-void probes_init(struct probes *probes, int epoll, const struct sockaddr_in *address, const struct signals *signals);
+/* probes->host and ->token are the caller's to set. */
+void probes_init(struct probes *probes, int epoll, const struct address *address, const struct signals *signals);
 void probes_done(struct probes *probes);
 /* The signal was accepted: from now on its receipt is looked for. */
 void probes_add(struct probes *probes, uint64_t number, int64_t due_us);
 /* Sends what is due; returns when it wants to be called next, INT64_MAX for never. */
 int64_t probes_run(struct probes *probes, int64_t now_us);
 bool probes_idle(const struct probes *probes);
+/* How many are followed still. */
+uint64_t probes_open(const struct probes *probes);
 
 #endif

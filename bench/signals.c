@@ -3,13 +3,13 @@
 
 enum { BODY_MAX = 1 << 20 };
 
-void signals_init(struct signals *signals, const char *secret)
+void signals_init(struct signals *signals, struct span secret)
 {
     uint8_t random[4];
     random_bytes(random, sizeof(random));
     hex_encode(random, sizeof(random), signals->run);
     signals->run[8] = '\0';
-    signals->hmac = secret ? hmac_new(span_of(secret)) : NULL;
+    signals->hmac = secret.len ? hmac_new(secret) : NULL;
     buf_init(&signals->body, BODY_MAX);
 }
 
@@ -19,9 +19,13 @@ void signals_done(struct signals *signals)
     buf_done(&signals->body);
 }
 
-static unsigned tenant_of(const struct signals *signals, uint64_t number)
+static void add_tenant(const struct signals *signals, uint64_t number, struct buf *out)
 {
-    return (unsigned)(number % signals->tenants);
+    buf_add_str(out, signals->tenant);
+    if (signals->tenants == 1)
+        return;
+    buf_add_char(out, '-');
+    buf_add_u64(out, number % signals->tenants);
 }
 
 static unsigned entitlement_of(const struct signals *signals, uint64_t number)
@@ -33,11 +37,12 @@ static void add_signal(struct signals *signals, uint64_t number)
 {
     struct buf *out = &signals->body;
     size_t start = out->len;
+    buf_addf(out, "{\"id\":\"%s-%012llu\",\"tenant_id\":\"", signals->run, (unsigned long long)number);
+    add_tenant(signals, number, out);
     buf_addf(out,
-             "{\"id\":\"%s-%012llu\",\"tenant_id\":\"tenant-%u\",\"entitlement_id\":\"entitlement-%u\","
-             "\"type\":\"usage.report\",\"source\":\"bench\",\"data\":{\"cost\":\"0.25\",\"region\":\"eu-west-1\","
-             "\"pad\":\"",
-             signals->run, (unsigned long long)number, tenant_of(signals, number), entitlement_of(signals, number));
+             "\",\"entitlement_id\":\"entitlement-%u\",\"type\":\"usage.report\",\"source\":\"bench\","
+             "\"data\":{\"cost\":\"0.25\",\"region\":\"eu-west-1\",\"pad\":\"",
+             entitlement_of(signals, number));
     size_t used = out->len - start + 3;
     size_t pad = signals->size > used ? signals->size - used : 0;
     char *room = buf_reserve(out, pad);
@@ -70,19 +75,22 @@ uint64_t signals_request(struct signals *signals, struct buf *out)
         char hex[SHA256_HEX];
         hmac_sha256(signals->hmac, buf_span(body), mac);
         hex_encode(mac, sizeof(mac), hex);
-        buf_addf(out, "X-Key-Id: %s\r\nX-Signature: %.*s\r\n", signals->key_id, (int)sizeof(hex), hex);
+        if (signals->key_id)
+            buf_addf(out, "X-Key-Id: %s\r\n", signals->key_id);
+        buf_addf(out, "X-Signature: %.*s\r\n", (int)sizeof(hex), hex);
     }
     buf_add_str(out, "\r\n");
     buf_add_span(out, buf_span(body));
     return first;
 }
 
-void signals_query(const struct signals *signals, uint64_t number, struct buf *out)
+void signals_query(const struct signals *signals, uint64_t number, const char *host, const char *token, struct buf *out)
 {
     buf_clear(out);
-    buf_addf(out,
-             "GET /v1/signals/%s-%012llu?tenant_id=tenant-%u&entitlement_id=entitlement-%u HTTP/1.1\r\n"
-             "Host: %s\r\n\r\n",
-             signals->run, (unsigned long long)number, tenant_of(signals, number), entitlement_of(signals, number),
-             signals->host);
+    buf_addf(out, "GET /v1/signals/%s-%012llu?tenant_id=", signals->run, (unsigned long long)number);
+    add_tenant(signals, number, out);
+    buf_addf(out, "&entitlement_id=entitlement-%u HTTP/1.1\r\nHost: %s\r\n", entitlement_of(signals, number), host);
+    if (token)
+        buf_addf(out, "Authorization: Bearer %s\r\n", token);
+    buf_add_str(out, "\r\n");
 }

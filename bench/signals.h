@@ -8,6 +8,7 @@
 
 struct signals {
     const char *host, *path;
+    const char *tenant; /* the name of the only one, or what all begin with: NAME-0, NAME-1, … */
     unsigned batch, tenants, entitlements;
     size_t size;        /* bytes of one signal */
     const char *key_id; /* or NULL */
@@ -17,11 +18,13 @@ struct signals {
     struct buf body;
 };
 
-void signals_init(struct signals *signals, const char *secret);
+/* secret empty: unsigned */
+void signals_init(struct signals *signals, struct span secret);
 void signals_done(struct signals *signals);
 /* Replaces out by the next request; its first signal's number is returned. */
 uint64_t signals_request(struct signals *signals, struct buf *out);
-/* The request that asks andon about a signal. */
-void signals_query(const struct signals *signals, uint64_t number, struct buf *out);
+/* The request that asks andon about a signal; token may be NULL. */
+void signals_query(const struct signals *signals, uint64_t number, const char *host, const char *token,
+                   struct buf *out);
 
 #endif

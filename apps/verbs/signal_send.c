@@ -4,6 +4,7 @@
 #include "apps/session.h"
 #include "apps/signal_input.h"
 #include "apps/signal_post.h"
+#include "apps/signing_key.h"
 #include "common/http.h"
 #include "common/mem.h"
 
@@ -18,8 +19,8 @@ enum { TENANT, KEY_FILE, KEY_ID, RETRY_FOR, JSON, SERVER };
 
 static const struct cli_option options[] = {
     [TENANT] = CLI_TENANT("tenant_id of the signals that name none"),
-    [KEY_FILE] = {"key-file", "FILE", "sign with the secret in FILE (X-Signature, HMAC-SHA256)"},
-    [KEY_ID] = {"key-id", "ID", "which of the server's keys that is (X-Key-Id)"},
+    [KEY_FILE] = CLI_KEY_FILE,
+    [KEY_ID] = CLI_KEY_ID,
     [RETRY_FOR] = {"retry-for", "SECONDS",
                    "how long a busy server (429, 503) is asked again without any progress\n"
                    "                            (default 60; 0: not at all)",
@@ -44,7 +45,7 @@ static const struct cli_verb verb = {
     .max_args = 1,
 };
 
-enum { SECRET_MAX = 4096, LINGER_MS = 200, RETRY_FOR_S = 60 };
+enum { LINGER_MS = 200, RETRY_FOR_S = 60 };
 
 struct sender {
     const struct cli *cli;
@@ -179,51 +180,6 @@ static int send_all(struct sender *s)
     }
 }
 
-/* --- the key ----------------------------------------------------------------------------------------------------- */
-
-/* As a server reads it: the file without one line feed at its end. */
-static int read_secret(const struct cli *cli, char ret[SECRET_MAX + 1], size_t *ret_len)
-{
-    const char *path = cli->values[KEY_FILE];
-    *ret_len = 0;
-    if (!path)
-        return 0;
-    FILE *file = fopen(path, "re");
-    struct stat st;
-    if (!file || fstat(fileno(file), &st) < 0 || S_ISDIR(st.st_mode)) {
-        int code = file ? EISDIR : errno;
-        if (file)
-            (void)fclose(file);
-        return cli_fail(cli, EXIT_USAGE, "cannot read the key file %s: %s", path, strerror(code));
-    }
-    setvbuf(file, NULL, _IONBF, 0); /* no copy of the secret stays behind */
-    size_t len = fread(ret, 1, SECRET_MAX + 1, file);
-    (void)fclose(file);
-    if (len > SECRET_MAX)
-        return cli_fail(cli, EXIT_USAGE, "the key file %s is longer than %d bytes", path, SECRET_MAX);
-    if (len && ret[len - 1] == '\n')
-        len--;
-    if (len && ret[len - 1] == '\r')
-        len--;
-    if (!len)
-        return cli_fail(cli, EXIT_USAGE, "the key file %s is empty", path);
-    *ret_len = len;
-    return 0;
-}
-
-static int check_key_id(const struct cli *cli)
-{
-    const char *id = cli->values[KEY_ID];
-    if (!id)
-        return 0;
-    if (!cli->values[KEY_FILE])
-        return cli_wrong(cli, "--key-id names a key: give its secret with --key-file");
-    for (const char *c = id; *c; c++)
-        if (*c <= ' ' || *c > '~')
-            return cli_wrong(cli, "--key-id must be printable ASCII without spaces");
-    return strlen(id) <= 128 && *id ? 0 : cli_wrong(cli, "--key-id must have 1 to 128 characters");
-}
-
 /* --- the verb ---------------------------------------------------------------------------------------------------- */
 
 static int open_ends(struct sender *s)
@@ -267,13 +223,12 @@ static int send_input(struct sender *s, struct span secret)
 int verb_signal_send(int argc, char **argv)
 {
     struct cli cli;
-    char secret[SECRET_MAX + 1];
+    char secret[SIGNING_SECRET_MAX + 1];
     size_t secret_len;
     int code = cli_parse(&cli, &verb, argc, argv);
     if (code != CLI_GO_ON)
         return code;
-    code = check_key_id(&cli);
-    code = code ? code : read_secret(&cli, secret, &secret_len);
+    code = signing_key_read(&cli, secret, &secret_len);
     if (code)
         return code;
     struct sender *s = xcalloc(1, sizeof(*s));
