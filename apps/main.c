@@ -15,6 +15,7 @@ static const struct verb {
 } verbs[] = {
     {"run", verb_run, "run the whole pipeline on this machine"},
     {"status", verb_status, "health, queue, endings, ledger at a glance"},
+    {"top", verb_top, "the same live: rates, latencies, partitions"},
     {"signal send", verb_signal_send, "post signals from a file or standard input"},
     {"signal show", verb_signal_show, "what became of a signal"},
     {"governor list", verb_governor_list, "the governors and their states"},

@@ -19,7 +19,7 @@ typedef int verb_main(int argc, char **argv);
 
 verb_main verb_governor_halt, verb_governor_resume, verb_governor_activate, verb_governor_reset_quota,
     verb_deadletter_list, verb_deadletter_show, verb_deadletter_requeue, verb_deadletter_discard;
-verb_main verb_command_list, verb_command_show, verb_partition_list;
+verb_main verb_top, verb_command_list, verb_command_show, verb_partition_list;
 verb_main verb_run, verb_status, verb_signal_send, verb_signal_show, verb_governor_list, verb_governor_show,
     verb_receipt_list, verb_receipt_show, verb_receipt_export, verb_receipt_verify, verb_ledger_verify,
     verb_config_check, verb_config_show, verb_config_reference, verb_version, verb_backup, verb_key_new, verb_bench;
