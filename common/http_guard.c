@@ -70,7 +70,7 @@ bool http_guard_local(struct http_request *req, const char *credentials)
     else if (host.ptr && !http_host_loopback(host))
         rule = "Host must be localhost, 127.0.0.1 or [::1]";
     else if (origin.ptr && (http_header_count(req, "Origin") > 1 || !same_origin(origin, host, "http://")))
-        rule = "requests of web pages of another origin are refused";
+        rule = "requests of web pages are refused: Origin must be that of this listener";
     if (!rule)
         return true;
     http_problem(req, 403, NULL, "without %s, %s", credentials, rule);
@@ -83,6 +83,6 @@ bool http_guard_origin(struct http_request *req)
     if (!origin.ptr || (http_header_count(req, "Origin") == 1 &&
                         (same_origin(origin, host, "http://") || same_origin(origin, host, "https://"))))
         return true;
-    http_problem(req, 403, NULL, "requests of web pages of another origin are refused");
+    http_problem(req, 403, NULL, "requests of web pages are refused: Origin must be that of this listener");
     return false;
 }

@@ -60,7 +60,11 @@ static void flight_end(struct ingress *ingress, struct flight *flight, int statu
 
 void frames_published(void *ctx, void *token, int status)
 {
-    flight_end(ctx, token, status);
+    struct ingress *ingress = ctx;
+    if (token == ingress->refusals)
+        refuse_published(ingress, status);
+    else
+        flight_end(ingress, token, status);
 }
 
 /* Tells the shares what became of the lane's signals, run by run of one tenant. */

@@ -102,6 +102,10 @@ static void finish_drain(struct ingress *ingress)
     void (*drained)(void *ctx) = ingress->drained;
     if (!drained || !ingress->http_drained || ingress->frames.in_flight > 0 || ingress->frames.used_count > 0)
         return;
+    if (!refuse_drained(ingress)) {
+        rearm(ingress);
+        return;
+    }
     if (!ingress->announced) {
         ingress->announced = true;
         kanban_announce(ingress->kanban);
@@ -150,6 +154,8 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     http_metrics_refresh(ingress->http_metrics, http_server_stats(ingress->server));
+    refuse_flush(ingress);
+    rearm(ingress);
 }
 
 void ingress_schedule_flush(struct ingress *ingress)
@@ -230,28 +236,24 @@ static int add_events(struct ingress *ingress, struct error *err)
     return 0;
 }
 
+const char *const result_names[RESULTS + 1] = {
+    [RESULT_ACCEPTED] = "accepted",    [RESULT_DUPLICATE] = "duplicate",
+    [RESULT_INVALID] = "invalid",      [RESULT_UNAUTHENTICATED] = "unauthenticated",
+    [RESULT_FORBIDDEN] = "forbidden",  [RESULT_TOO_LARGE] = "too_large",
+    [RESULT_RATE_LIMITED] = "limited", [RESULT_UNAVAILABLE] = "unavailable",
+};
+
 static void add_metrics(struct ingress *ingress)
 {
-    static const char *const results[] = {
-        [RESULT_ACCEPTED] = "accepted",
-        [RESULT_DUPLICATE] = "duplicate",
-        [RESULT_INVALID] = "invalid",
-        [RESULT_UNAUTHENTICATED] = "unauthenticated",
-        [RESULT_FORBIDDEN] = "forbidden",
-        [RESULT_TOO_LARGE] = "too_large",
-        [RESULT_RATE_LIMITED] = "limited",
-        [RESULT_UNAVAILABLE] = "unavailable",
-        [RESULTS] = NULL,
-    };
     const struct metric_desc desc = {
         .name = "tai_ingress_signals_total",
         .help = "Signals by what they were answered; a request refused as a whole counts once.",
         .type = METRIC_COUNTER,
-        .labels = {{.name = "result", .values = results}},
+        .labels = {{.name = "result", .values = result_names}},
     };
     struct metric *family = metrics_register(ingress->options.metrics, &desc);
     for (size_t i = 0; i < RESULTS; i++)
-        ingress->signals[i] = metric_counter(family, &results[i]);
+        ingress->signals[i] = metric_counter(family, &result_names[i]);
     ingress->http_metrics = http_metrics_new(ingress->options.metrics, "ingress", ingress_routes);
 }
 
@@ -275,6 +277,7 @@ static void add_state(struct ingress *ingress)
     json_init(&ingress->doc);
     buf_init(&ingress->scratch, SIGNAL_SCRATCH);
     buf_init(&ingress->out, ((size_t)config->max_batch + 1) * ANSWER_ITEM_MAX);
+    refuse_init(ingress);
     frames_init(&ingress->frames, (uint32_t)ingress->options.kanban->partitions);
     add_metrics(ingress);
 }
@@ -353,6 +356,7 @@ void ingress_free(struct ingress *ingress)
         kanban_close(ingress->kanban);
     post_free_all(ingress);
     frames_done(&ingress->frames);
+    refusals_free(ingress->refusals);
     buf_done(&ingress->out);
     buf_done(&ingress->scratch);
     json_done(&ingress->doc);

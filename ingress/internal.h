@@ -1,5 +1,5 @@
-/* The inside of the ingress layer, shared by ingress.c, post.c, answer.c and frames.c. Everything here belongs to the
- * ingress loop's thread. */
+/* The inside of the ingress layer, shared by ingress.c, post.c, answer.c, frames.c and refuse.c. Everything here
+ * belongs to the ingress loop's thread. */
 #ifndef TAI_INGRESS_INTERNAL_H
 #define TAI_INGRESS_INTERNAL_H
 
@@ -7,6 +7,7 @@
 #include "ingress/keys.h"
 #include "ingress/limits.h"
 #include "ingress/recent.h"
+#include "ingress/refusals.h"
 #include "ingress/shares.h"
 #include "ingress/signal.h"
 #include "kaizen/health.h"
@@ -25,6 +26,7 @@ enum result {
     RESULT_UNAVAILABLE,
     RESULTS,
 };
+extern const char *const result_names[RESULTS + 1]; /* ended by NULL */
 
 /* One signal of a POST and what became of it. */
 struct item {
@@ -97,6 +99,12 @@ struct frames {
     int64_t failed_at_us;
 };
 
+struct refusal_metrics {
+    struct metric_counter *noted[2]; /* summed, single */
+    struct metric_counter *failed;
+    struct metric_gauge *waiting;
+};
+
 struct ingress {
     struct ingress_options options;
     struct http_server *server;
@@ -110,6 +118,10 @@ struct ingress {
     struct http_metrics *http_metrics;
     struct metric_counter *signals[RESULTS];
     struct frames frames;
+    struct refusals *refusals;
+    struct refusal_metrics refusal_metrics;
+    bool refusals_under_way;
+    bool refusals_failing; /* the last frame of them was not taken */
     struct json_doc doc;
     struct entropy entropy;
     struct buf scratch;
@@ -156,6 +168,20 @@ void post_answer_ready(struct ingress *ingress);
 /* Answers what is held. */
 void post_answer_held(struct ingress *ingress);
 void post_free_all(struct ingress *ingress);
+
+/* refuse.c */
+/* What a refusal is about. */
+struct refused {
+    const struct sender *sender;  /* NULL: not known yet */
+    const struct json_node *node; /* the signal in ingress->doc; NULL: the request as a whole */
+    struct span bytes;            /* of the signal */
+};
+void refuse_init(struct ingress *ingress);
+void refuse_note(struct ingress *ingress, const struct refused *refused, enum result result, int status,
+                 const char *detail);
+void refuse_flush(struct ingress *ingress); /* publishes what was noted */
+void refuse_published(struct ingress *ingress, int status);
+bool refuse_drained(struct ingress *ingress); /* publishes the rest; true when none is under way */
 
 /* answer.c */
 /* Gives a signal its refusal; extra as in http_problem_json. */

@@ -6,6 +6,7 @@
 #include "ingress/guard.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -112,6 +113,14 @@ static void count_result(struct ingress *ingress, enum result result)
     metric_inc(ingress->signals[result]);
 }
 
+/* A definite refusal: counted, and on its way to a receipt. */
+static void refuse(struct ingress *ingress, const struct refused *refused, enum result result, int status,
+                   const char *detail)
+{
+    count_result(ingress, result);
+    refuse_note(ingress, refused, result, status, detail);
+}
+
 static void refuse_unavailable(struct ingress *ingress, struct post *post, struct item *item, int status)
 {
     const char *detail = "the signal could not be stored, the queue does not answer as it should: send it again";
@@ -193,59 +202,65 @@ void post_answer_held(struct ingress *ingress)
     }
 }
 
-static void refuse_item(struct ingress *ingress, struct post *post, struct item *item, int rc, const struct error *err)
+static void refuse_item(struct ingress *ingress, struct post *post, struct item *item, int rc, const struct error *err,
+                        const struct refused *refused)
 {
     int status = rc == -EACCES ? 403 : rc == -EMSGSIZE ? 413 : 400;
+    enum result result = rc == -EACCES ? RESULT_FORBIDDEN : rc == -EMSGSIZE ? RESULT_TOO_LARGE : RESULT_INVALID;
     answer_refuse(post, item, status, NULL, err->text);
-    count_result(ingress, rc == -EACCES ? RESULT_FORBIDDEN : rc == -EMSGSIZE ? RESULT_TOO_LARGE : RESULT_INVALID);
+    refuse(ingress, refused, result, status, err->text);
+}
+
+/* 429: the tenant's own limit or the process's. */
+static void refuse_limited(struct ingress *ingress, struct post *post, struct item *item, int64_t retry_s,
+                           const char *detail, const struct refused *refused)
+{
+    char extra[48];
+    snprintf(extra, sizeof(extra), ",\"retry_after\":%lld", (long long)retry_s);
+    answer_refuse(post, item, 429, extra, detail);
+    if (post->retry_s < retry_s)
+        post->retry_s = retry_s;
+    refuse(ingress, refused, RESULT_RATE_LIMITED, 429, detail);
 }
 
 static void refuse_rate(struct ingress *ingress, struct post *post, struct item *item, enum limit limit,
-                        int64_t retry_s)
+                        int64_t retry_s, const struct refused *refused)
 {
     const struct ingress_config *config = ingress->options.config;
-    char extra[48];
     char detail[128];
     bool process = limit == LIMIT_PROCESS;
-    snprintf(extra, sizeof(extra), ",\"retry_after\":%lld", (long long)retry_s);
     snprintf(detail, sizeof(detail), "more than %lld signals a second %s: send it again in %lld s",
              (long long)(process ? config->rate : config->tenant_rate), process ? "in all" : "of this tenant",
              (long long)retry_s);
-    answer_refuse(post, item, 429, extra, detail);
-    if (post->retry_s < retry_s)
-        post->retry_s = retry_s;
-    count_result(ingress, RESULT_RATE_LIMITED);
+    refuse_limited(ingress, post, item, retry_s, detail, refused);
 }
 
-static void refuse_share(struct ingress *ingress, struct post *post, struct item *item, uint64_t limit, int64_t retry_s)
+static void refuse_share(struct ingress *ingress, struct post *post, struct item *item, uint64_t limit, int64_t retry_s,
+                         const struct refused *refused)
 {
-    char extra[48];
     char detail[160];
-    snprintf(extra, sizeof(extra), ",\"retry_after\":%lld", (long long)retry_s);
     snprintf(detail, sizeof(detail),
              "%llu signals of this tenant wait in the queue already, its share of it: send it again in %lld s",
              (unsigned long long)limit, (long long)retry_s);
-    answer_refuse(post, item, 429, extra, detail);
-    if (post->retry_s < retry_s)
-        post->retry_s = retry_s;
-    count_result(ingress, RESULT_RATE_LIMITED);
+    refuse_limited(ingress, post, item, retry_s, detail, refused);
 }
 
 /* Whether the tenant may have one more signal queued, by its share of the queue and by rate; otherwise the item has its
  * refusal. */
-static bool take_limits(struct ingress *ingress, struct post *post, struct item *item, struct span tenant_id)
+static bool take_limits(struct ingress *ingress, struct post *post, struct item *item, struct span tenant_id,
+                        const struct refused *refused)
 {
     int64_t now_us = clock_mono_us(ingress->options.clock), retry_s;
     uint64_t share;
     if (!shares_take(ingress->shares, tenant_id, now_us, &share, &retry_s)) {
-        refuse_share(ingress, post, item, share, retry_s);
+        refuse_share(ingress, post, item, share, retry_s, refused);
         return false;
     }
     enum limit limit = limits_take(ingress->limits, tenant_id, now_us, &retry_s);
     if (limit == LIMIT_NONE)
         return true;
     shares_dropped(ingress->shares, tenant_id, 1);
-    refuse_rate(ingress, post, item, limit, retry_s);
+    refuse_rate(ingress, post, item, limit, retry_s, refused);
     return false;
 }
 
@@ -254,14 +269,15 @@ static bool take_signal(struct ingress *ingress, const struct signal_reader *rea
                         const struct json_node *node, struct span bytes)
 {
     struct item *item = &post->items[index];
+    const struct refused refused = {&reader->sender, node, bytes};
     struct signal signal;
     struct error err;
     int rc = signal_read(reader, &ingress->doc, node, bytes, &signal, &err);
     if (rc) {
-        refuse_item(ingress, post, item, rc, &err);
+        refuse_item(ingress, post, item, rc, &err, &refused);
         return false;
     }
-    if (!take_limits(ingress, post, item, signal.tenant_id))
+    if (!take_limits(ingress, post, item, signal.tenant_id, &refused))
         return false;
     item->identity = (struct identity){signal.tenant_id, signal.entitlement_id, signal.id};
     memcpy(item->sha256, signal.sha256, sizeof(item->sha256));
@@ -299,29 +315,36 @@ static void read_signals(struct ingress *ingress, struct http_request *req, cons
         ingress_schedule_flush(ingress);
 }
 
+/* Refuses the request as a whole; sender NULL: not known yet. */
+__attribute__((format(printf, 6, 7))) static int refuse_request(struct ingress *ingress, struct http_request *req,
+                                                                const struct sender *sender, enum result result,
+                                                                int status, const char *format, ...)
+{
+    char detail[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(detail, sizeof(detail), format, args);
+    va_end(args);
+    http_problem(req, status, NULL, "%s", detail);
+    refuse(ingress, &(struct refused){.sender = sender}, result, status, detail);
+    return status == 413 ? -EMSGSIZE : status == 401 || status == 403 ? -EACCES : -EINVAL;
+}
+
 /* 0 when the body is JSON and an object or an array that is not too long; else it was answered. */
-static int parse_body(struct ingress *ingress, struct http_request *req)
+static int parse_body(struct ingress *ingress, struct http_request *req, const struct sender *sender)
 {
     struct error err;
     int64_t max = ingress->options.config->max_batch;
-    if (json_parse(&ingress->doc, http_body(req), &err)) {
-        count_result(ingress, RESULT_INVALID);
-        http_problem(req, 400, NULL, "the body is not JSON: %s", err.text);
-        return -EINVAL;
-    }
+    if (json_parse(&ingress->doc, http_body(req), &err))
+        return refuse_request(ingress, req, sender, RESULT_INVALID, 400, "the body is not JSON: %s", err.text);
     const struct json_node *root = &ingress->doc.nodes[0];
-    if (root->type != JSON_OBJECT && root->type != JSON_ARRAY) {
-        count_result(ingress, RESULT_INVALID);
-        http_problem(req, 400, NULL, "byte %u: the body must be a signal (a JSON object) or an array of signals",
-                     root->start);
-        return -EINVAL;
-    }
-    if (root->type == JSON_ARRAY && root->count > max) {
-        count_result(ingress, RESULT_TOO_LARGE);
-        http_problem(req, 413, NULL, "the array has %u signals, at most %lld are taken in one POST", root->count,
-                     (long long)max);
-        return -EMSGSIZE;
-    }
+    if (root->type != JSON_OBJECT && root->type != JSON_ARRAY)
+        return refuse_request(ingress, req, sender, RESULT_INVALID, 400,
+                              "byte %u: the body must be a signal (a JSON object) or an array of signals", root->start);
+    if (root->type == JSON_ARRAY && root->count > max)
+        return refuse_request(ingress, req, sender, RESULT_TOO_LARGE, 413,
+                              "the array has %u signals, at most %lld are taken in one POST", root->count,
+                              (long long)max);
     return 0;
 }
 
@@ -336,10 +359,8 @@ static struct span claimed_tenant(struct ingress *ingress)
 
 static int unauthenticated(struct ingress *ingress, struct http_request *req, const char *detail)
 {
-    count_result(ingress, RESULT_UNAUTHENTICATED);
     http_add_header(req, "WWW-Authenticate", SPAN("X-Signature"));
-    http_problem(req, 401, NULL, "%s", detail);
-    return -EACCES;
+    return refuse_request(ingress, req, NULL, RESULT_UNAUTHENTICATED, 401, "%s", detail);
 }
 
 /* With keys: 0 when the body is signed, parsed too where that was needed to find the key. */
@@ -352,7 +373,7 @@ static int authenticate(struct ingress *ingress, struct http_request *req, struc
     if (http_header_count(req, "X-Key-Id") > 1 || http_header_count(req, "X-Signature") > 1)
         return unauthenticated(ingress, req, "X-Key-Id and X-Signature must each be sent once");
     if (claim.signature.ptr && keys_need_tenant(ingress->keys, &claim)) {
-        int rc = parse_body(ingress, req);
+        int rc = parse_body(ingress, req, NULL);
         if (rc)
             return rc;
         *ret_parsed = true;
@@ -372,7 +393,7 @@ static int authenticate(struct ingress *ingress, struct http_request *req, struc
 static int admit_local(struct ingress *ingress, struct http_request *req, struct sender *ret)
 {
     if (!ingress_guard(ingress, req)) {
-        count_result(ingress, RESULT_FORBIDDEN);
+        refuse(ingress, &(struct refused){0}, RESULT_FORBIDDEN, 403, "");
         return -EACCES;
     }
     *ret = (struct sender){.may_event = true, .source = span_of(ingress->options.config->source)};
@@ -389,10 +410,8 @@ static int check_media(struct ingress *ingress, struct http_request *req)
         detail = "Content-Encoding must be absent: send the JSON as it is";
     if (!detail)
         return 0;
-    count_result(ingress, RESULT_INVALID);
     http_add_header(req, "Accept", SPAN("application/json"));
-    http_problem(req, 415, NULL, "%s", detail);
-    return -EINVAL;
+    return refuse_request(ingress, req, NULL, RESULT_INVALID, 415, "%s", detail);
 }
 
 void post_handle(void *ctx, struct http_request *req)
@@ -407,7 +426,7 @@ void post_handle(void *ctx, struct http_request *req)
         return;
     if (keyed && authenticate(ingress, req, &sender, &parsed))
         return;
-    if (!parsed && parse_body(ingress, req))
+    if (!parsed && parse_body(ingress, req, &sender))
         return;
     read_signals(ingress, req, &sender);
 }

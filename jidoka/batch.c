@@ -40,6 +40,7 @@ void batch_free(struct batch *batch)
     free(batch->starts);
     free(batch->dirty);
     free(batch->lookup.signals);
+    free(batch->lookup.refusals);
     free(batch->commit.signals);
     free(batch->commit.governors);
     free(batch->commit.outcomes);
@@ -116,6 +117,7 @@ static struct intake_range *add_range(struct batch *batch, const struct frame_he
     mem_grow(&commit->intake, &batch->intake_cap, commit->intake_count + 1, sizeof(*commit->intake));
     struct intake_range *range = &commit->intake[commit->intake_count++];
     *range = (struct intake_range){.first = sequence, .last = sequence};
+    range->refusals = batch->kind == BATCH_REFUSALS;
     memcpy(range->boot, header->boot, sizeof(range->boot));
     return range;
 }
@@ -131,7 +133,7 @@ void batch_intake(struct batch *batch, const struct frame_header *header)
         last->last = header->sequence;
     else
         last = add_range(batch, header, header->sequence);
-    if (header->confirmed > last->confirmed)
+    if (header->confirmed > last->confirmed && !last->refusals)
         last->confirmed = header->confirmed;
 }
 
@@ -182,7 +184,7 @@ static void count_batch(const struct batch *batch)
     metric_observe(metrics->batch_seconds, (double)(jidoka_mono_us(jidoka) - batch->started_us) / 1e6);
     for (size_t i = 0; i < batch->delivery_count; i++) {
         const struct frame *frame = batch->deliveries[i]->frame;
-        if (frame)
+        if (frame && batch->kind == BATCH_FRAMES)
             metric_observe_n(metrics->latency, (double)(batch->now.wall_ms - frame->header.accepted_at_ms) / 1e3,
                              frame->header.count);
     }
@@ -218,7 +220,7 @@ static void committed(struct batch *batch)
         p->frame_at = batch->delivery_count ? 0 : p->frame_at + 1;
     for (size_t i = 0; i < batch->delivery_count; i++)
         kanban_settle(p->jidoka->kanban, batch->deliveries[i]);
-    p->settled_frames += batch->delivery_count;
+    p->settled_frames += batch->kind == BATCH_FRAMES ? batch->delivery_count : 0;
     batch->delivery_count = 0;
     if (commit->settles)
         p->crashes = 0;

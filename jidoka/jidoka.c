@@ -1,6 +1,7 @@
 /* The worker's loop: queue and store descriptors, the one-second tick, the governor's environment, drain. One thread;
  * no state outside struct jidoka. */
 #include "jidoka/worker.h"
+#include "kanban/backend.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -51,6 +52,10 @@ static void resubscribe(struct partition *p)
 static void on_delivery(void *ctx, struct kanban_delivery *delivery)
 {
     struct jidoka *jidoka = ctx;
+    if (delivery->partition == KANBAN_REFUSALS) {
+        refusal_frames_arrived(jidoka, delivery);
+        return;
+    }
     struct partition *p = &jidoka->partitions[delivery->partition];
     uint32_t prefetch = (uint32_t)jidoka->config->prefetch;
     if (p->state == PARTITION_UNOWNED || p->delivery_count == prefetch) {
@@ -101,6 +106,8 @@ static void tick_partition(struct partition *p)
     bool pending = p->next_due != INT64_MAX || p->row_due != INT64_MAX || partition_recovered(p);
     if (p->state == PARTITION_RUNNING && !p->subscribed)
         partition_subscribe(p);
+    if (p->state == PARTITION_RUNNING && p->id == 0 && !p->jidoka->refusals.subscribed)
+        refusal_frames_subscribe(p->jidoka);
     if (p->state == PARTITION_RUNNING)
         (void)partition_now(p);
     partition_run(p);
@@ -133,7 +140,8 @@ void jidoka_check_drained(struct jidoka *jidoka)
     for (int64_t i = 0; i < jidoka->config->partitions && !jidoka->stopping; i++)
         if (!partition_idle(&jidoka->partitions[i]))
             return;
-    if (jidoka->stopping || kanban_depth(jidoka->kanban) == 0)
+    bool empty = kanban_depth(jidoka->kanban) == 0 && kanban_backend_depth(jidoka->options.queue, KANBAN_REFUSALS) == 0;
+    if (jidoka->stopping || empty)
         event_active(jidoka->finish, EV_TIMEOUT, 0);
 }
 
@@ -372,6 +380,7 @@ void jidoka_free(struct jidoka *jidoka)
         free(p->deliveries);
     }
     free(jidoka->partitions);
+    free(jidoka->refusals.deliveries);
     free_event(jidoka->store_event);
     free_event(jidoka->kanban_event);
     free_event(jidoka->kanban_timer);

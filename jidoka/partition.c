@@ -220,6 +220,8 @@ void partition_drop(struct partition *p)
     batch_free(p->batch);
     p->batch = NULL;
     drop_queued(p);
+    if (p->id == 0)
+        refusal_frames_drop(jidoka);
     drop_governors(p);
     arena_done(&p->load.req.arena);
     arena_done(&p->numbers.req.arena);
@@ -325,6 +327,8 @@ static void run_loaded(struct partition *p)
 void partition_subscribe(struct partition *p)
 {
     int rc = kanban_subscribe(p->jidoka->kanban, p->id);
+    if (p->id == 0)
+        refusal_frames_subscribe(p->jidoka);
     p->subscribed = rc == 0;
     if (rc < 0)
         log_event(p->jidoka->options.log, LOG_WARN, "subscribe_failed", LOG_I("partition", p->id),
@@ -446,6 +450,8 @@ void partition_run(struct partition *p)
         due_begin(p);
     } else if (p->commands) {
         commands_begin(p);
+    } else if (refusal_frames_waiting(p) && !partition_lagging(p)) {
+        refusal_frames_begin(p);
     } else if (!(frames && p->frames_turn) && (entry = next_release(p))) {
         p->frames_turn = true;
         release_begin(p, entry);
@@ -460,5 +466,5 @@ void partition_run(struct partition *p)
 bool partition_idle(const struct partition *p)
 {
     return p->state != PARTITION_LOADING && !p->batch && !p->results && !p->delivery_count && !p->release_head &&
-           !p->acting;
+           !p->acting && !refusal_frames_waiting(p);
 }

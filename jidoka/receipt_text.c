@@ -55,6 +55,20 @@ static void add_operation(const struct receipt_operation *operation, struct buf 
         add_sha256(out, "edited_sha256", operation->edited_sha256);
 }
 
+static void add_refusal(const struct receipt_refusal *refusal, struct buf *out)
+{
+    if (refusal->status == 0) {
+        json_add_member_u64(out, "count", refusal->count);
+        add_time(out, "from", refusal->from);
+        add_time(out, "to", refusal->to);
+        return;
+    }
+    json_add_member(out, "detail", refusal->detail);
+    if (refusal->key_id.len)
+        json_add_member(out, "key_id", refusal->key_id);
+    json_add_member_u64(out, "status", refusal->status);
+}
+
 static void add_body(const struct receipt_fields *fields, struct buf *out)
 {
     json_add_key(out, "body");
@@ -65,6 +79,8 @@ static void add_body(const struct receipt_fields *fields, struct buf *out)
         add_alerts(fields, out);
     if (fields->operation)
         add_operation(fields->operation, out);
+    if (fields->refusal)
+        add_refusal(fields->refusal, out);
     add_governor(fields, out);
     if (fields->operation)
         json_add_member(out, "operator", fields->operation->operator);

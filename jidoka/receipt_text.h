@@ -13,6 +13,15 @@ struct receipt_operation {
     const uint8_t *edited_sha256; /* of the signal that runs instead; NULL: it was not edited */
 };
 
+/* What ingress has refused. */
+struct receipt_refusal {
+    uint32_t status;    /* HTTP; 0: a summary */
+    struct span detail; /* what the answer said */
+    struct span key_id; /* empty: not known */
+    uint64_t count;     /* of a summary: refusals with this reason */
+    int64_t from, to;   /* wall ms, of its first and last */
+};
+
 struct receipt_fields {
     enum receipt_type type;
     int64_t timestamp_ms;
@@ -33,6 +42,7 @@ struct receipt_fields {
     int64_t accepted_at_ms;
     struct span action;
     const struct receipt_operation *operation; /* or NULL */
+    const struct receipt_refusal *refusal;     /* or NULL; then the body has nothing else */
 };
 
 void receipt_text(const struct receipt_fields *fields, struct buf *out);

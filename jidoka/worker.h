@@ -123,7 +123,7 @@ struct partition {
     struct store_lookup restore; /* governors with waiting or acting rows */
 };
 
-enum batch_kind { BATCH_FRAMES, BATCH_RELEASE, BATCH_DUE, BATCH_RESULTS, BATCH_COMMANDS, BATCH_CLOCK };
+enum batch_kind { BATCH_FRAMES, BATCH_RELEASE, BATCH_DUE, BATCH_RESULTS, BATCH_COMMANDS, BATCH_REFUSALS, BATCH_CLOCK };
 
 struct batch {
     struct partition *partition;
@@ -182,6 +182,13 @@ struct conservation { /* as last told: 0 and 0 unless something was lost or coun
     int64_t missing, balance;
 };
 
+/* Frames of KANBAN_REFUSALS, oldest first, at most prefetch; the owner of partition 0 reads them. */
+struct refusal_queue {
+    struct kanban_delivery **deliveries;
+    size_t count, cap;
+    bool subscribed;
+};
+
 struct jidoka {
     struct jidoka_options options;
     const struct jidoka_config *config;
@@ -196,6 +203,7 @@ struct jidoka {
     struct buf scratch;
     struct event *store_event, *kanban_event, *kanban_timer, *tick, *finish;
     struct partition *partitions;
+    struct refusal_queue refusals;
     struct store_lease lease;
     uint32_t *release; /* of the heartbeat: what it gives back */
     bool lease_pending;
@@ -321,6 +329,13 @@ struct signal_change *waiting_row(struct batch *batch, const struct signal_row *
 /* commands.c */
 void commands_begin(struct partition *p);
 void commands_listen(struct jidoka *jidoka);
+
+/* refusals.c */
+void refusal_frames_subscribe(struct jidoka *jidoka);
+void refusal_frames_arrived(struct jidoka *jidoka, struct kanban_delivery *take_delivery);
+void refusal_frames_drop(struct jidoka *jidoka); /* unsubscribes, abandons what waits */
+bool refusal_frames_waiting(const struct partition *p);
+void refusal_frames_begin(struct partition *p);
 
 /* triage_metrics.c */
 void triage_metrics_init(struct jidoka *jidoka);

@@ -24,6 +24,16 @@ enum {
     FRAME_TEXT_MAX = 256,  /* of a source, traceparent */
 };
 
+/* Where ingress says what it refused: a queue of its own beside the partitions. Its frames are made like any other; a
+ * record in one is a signal of type REFUSAL_TYPE or REFUSAL_SUMMARY_TYPE whose tenant is the chain's (`_system`: of no
+ * tenant) and whose bytes are a JSON object:
+ *   {"detail":"…","entitlement_id":"…","key_id":"…","reason":"…","signal_id":"…","signal_sha256":"…","status":400}
+ *   {"count":12,"from":1767…,"reason":"…","to":1767…}
+ * the first without what is not known. */
+#define KANBAN_REFUSALS      UINT32_MAX
+#define REFUSAL_TYPE         "tai.refusal"
+#define REFUSAL_SUMMARY_TYPE "tai.refusal_summary"
+
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_CRITICAL };
 
 /* A signal with defaults filled in. All spans are borrowed (on the consumer's side from the frame). Ids, type, source

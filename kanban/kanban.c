@@ -51,7 +51,7 @@ struct kanban {
     size_t unanswered;
     int64_t announce_us; /* not before this is an announcement due */
     struct kanban_metrics metrics;
-    struct partition partitions[];
+    struct partition partitions[]; /* the last is that of the refusals */
 };
 
 static bool sample_depth(void *ctx, double *ret_value)
@@ -99,6 +99,16 @@ static void count(struct metric_counter *counter, uint64_t amount)
         metric_add(counter, amount);
 }
 
+static bool has(const struct kanban *kanban, uint32_t partition)
+{
+    return partition < kanban->options.partitions || partition == KANBAN_REFUSALS;
+}
+
+static struct partition *partition_of(struct kanban *kanban, uint32_t partition)
+{
+    return &kanban->partitions[partition == KANBAN_REFUSALS ? kanban->options.partitions : partition];
+}
+
 static int64_t now_us(const struct kanban *kanban)
 {
     return clock_mono_us(kanban->options.clock);
@@ -111,7 +121,7 @@ int kanban_open(const struct kanban_options *options, struct kanban **ret, struc
 {
     if (!options->backend || options->partitions == 0)
         return error_set(err, -EINVAL, "a queue needs a backend and at least one partition");
-    struct kanban *kanban = xcalloc(1, sizeof(*kanban) + options->partitions * sizeof(kanban->partitions[0]));
+    struct kanban *kanban = xcalloc(1, sizeof(*kanban) + (options->partitions + 1) * sizeof(kanban->partitions[0]));
     kanban->options = *options;
     kanban->ops = options->backend->ops;
     struct kanban_sink sink = {.published = on_published, .delivered = on_delivered, .ctx = kanban};
@@ -125,7 +135,7 @@ int kanban_open(const struct kanban_options *options, struct kanban **ret, struc
     hex_encode(random, sizeof(random), kanban->boot);
     buf_init(&kanban->frame, SIZE_MAX / 2); /* bounded by frame_check */
     kanban->announce_us = INT64_MAX;
-    for (uint32_t i = 0; i < options->partitions; i++) {
+    for (uint32_t i = 0; i <= options->partitions; i++) {
         sequence_init(&kanban->partitions[i].sequence);
         kanban->partitions[i].owed_us = INT64_MAX;
     }
@@ -142,7 +152,7 @@ void kanban_close(struct kanban *kanban)
     if (kanban->options.metrics)
         metrics_unsample(kanban->options.metrics, kanban);
     kanban->ops->link_close(kanban->link);
-    for (uint32_t i = 0; i < kanban->options.partitions; i++)
+    for (uint32_t i = 0; i <= kanban->options.partitions; i++)
         sequence_done(&kanban->partitions[i].sequence);
     buf_done(&kanban->frame);
     free(kanban->pending);
@@ -174,6 +184,8 @@ static void pending_give(struct kanban *kanban, uint32_t index)
 
 static void note_owed(struct kanban *kanban, struct partition *partition)
 {
+    if (partition == partition_of(kanban, KANBAN_REFUSALS))
+        return;
     if (!sequence_owes(&partition->sequence)) {
         partition->owed_us = INT64_MAX;
         return;
@@ -188,7 +200,7 @@ static void note_owed(struct kanban *kanban, struct partition *partition)
 static int send(struct kanban *kanban, uint32_t partition, const struct signal *signals, uint32_t signal_count,
                 const struct pending *pending)
 {
-    struct sequence *sequence = &kanban->partitions[partition].sequence;
+    struct sequence *sequence = &partition_of(kanban, partition)->sequence;
     struct frame_header header;
     memcpy(header.boot, kanban->boot, sizeof(header.boot));
     header.partition = partition;
@@ -207,19 +219,26 @@ static int send(struct kanban *kanban, uint32_t partition, const struct signal *
     } else {
         count(kanban->metrics.bytes, kanban->frame.len);
     }
-    note_owed(kanban, &kanban->partitions[partition]);
+    note_owed(kanban, partition_of(kanban, partition));
     return status;
+}
+
+static bool is_full(const struct kanban *kanban, uint32_t partition, uint32_t more)
+{
+    if (partition == KANBAN_REFUSALS)
+        return kanban_backend_depth(kanban->options.backend, partition) + more > KANBAN_REFUSALS_MAX;
+    return kanban_depth(kanban) + more > kanban->options.max_depth;
 }
 
 int kanban_publish(struct kanban *kanban, uint32_t partition, const struct signal *signals, uint32_t signal_count,
                    void *token)
 {
-    if (partition >= kanban->options.partitions)
+    if (!has(kanban, partition))
         return -EINVAL;
     int status = frame_check(signals, signal_count);
     if (status)
         return status;
-    if (signal_count && kanban_depth(kanban) + signal_count > kanban->options.max_depth)
+    if (signal_count && is_full(kanban, partition, signal_count))
         status = -EAGAIN;
     if (!status)
         status = send(kanban, partition, signals, signal_count,
@@ -251,12 +270,12 @@ static void on_published(void *ctx, uint64_t request, int status)
         return;
     struct pending pending = kanban->pending[request];
     pending_give(kanban, (uint32_t)request);
-    struct partition *partition = &kanban->partitions[pending.partition];
+    struct partition *partition = partition_of(kanban, pending.partition);
     sequence_answer(&partition->sequence, pending.sequence, status == 0, pending.count == 0);
     note_owed(kanban, partition);
     count(status ? kanban->metrics.voided : kanban->metrics.confirmed, 1);
     if (!status) {
-        count(kanban->metrics.signals, pending.count);
+        count(kanban->metrics.signals, pending.partition == KANBAN_REFUSALS ? 0 : pending.count);
         if (kanban->metrics.confirm_seconds)
             metric_observe(kanban->metrics.confirm_seconds, (double)(now_us(kanban) - pending.sent_us) / 1e6);
     }
@@ -288,7 +307,7 @@ static void on_delivered(void *ctx, uint32_t partition, uint64_t tag, unsigned a
         delivery->raw = (struct span){take_bytes, len};
         count(kanban->metrics.undecodable, 1);
     } else {
-        count(kanban->metrics.delivered_signals, delivery->frame->header.count);
+        count(kanban->metrics.delivered_signals, partition == KANBAN_REFUSALS ? 0 : delivery->frame->header.count);
     }
     kanban->options.events.delivered(kanban->options.events.ctx, delivery);
 }
@@ -302,14 +321,14 @@ static void delivery_free(struct kanban_delivery *delivery)
 
 int kanban_subscribe(struct kanban *kanban, uint32_t partition)
 {
-    if (partition >= kanban->options.partitions || !kanban->options.events.delivered)
+    if (!has(kanban, partition) || !kanban->options.events.delivered)
         return -EINVAL;
     return kanban->ops->subscribe(kanban->link, partition);
 }
 
 void kanban_unsubscribe(struct kanban *kanban, uint32_t partition)
 {
-    if (partition < kanban->options.partitions)
+    if (has(kanban, partition))
         kanban->ops->unsubscribe(kanban->link, partition);
 }
 

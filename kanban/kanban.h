@@ -47,6 +47,9 @@ must_check int kanban_open(const struct kanban_options *options, struct kanban *
  * -EAGAIN: full, nothing sent. */
 must_check int kanban_publish(struct kanban *kanban, uint32_t partition, const struct signal *signals, uint32_t count,
                               void *token);
+/* partition KANBAN_REFUSALS: what stands in that queue is no signal, counts as none, and is never announced; it holds
+ * KANBAN_REFUSALS_MAX records whatever max_depth is. */
+enum { KANBAN_REFUSALS_MAX = 10000 };
 must_check int kanban_subscribe(struct kanban *kanban, uint32_t partition);
 /* No delivery of that partition arrives any more; those handed out must still be settled (if committed) or abandoned.
  */

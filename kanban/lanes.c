@@ -3,6 +3,7 @@
 #include "kanban/lanes.h"
 
 #include "common/mem.h"
+#include "kanban/frame.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -26,7 +27,7 @@ struct lanes {
     size_t cached; /* bytes held; not counted with keep_bytes */
     bool keep_bytes;
     uint32_t partitions;
-    struct lane lane[];
+    struct lane lane[]; /* of the partitions, then that of the refusals */
 };
 
 struct lanes_reader {
@@ -40,7 +41,7 @@ struct lanes_reader {
 
 struct lanes *lanes_new(uint32_t partitions, bool keep_bytes)
 {
-    struct lanes *lanes = xcalloc(1, sizeof(*lanes) + partitions * sizeof(lanes->lane[0]));
+    struct lanes *lanes = xcalloc(1, sizeof(*lanes) + (partitions + 1) * sizeof(lanes->lane[0]));
     pthread_mutex_init(&lanes->lock, NULL);
     lanes->partitions = partitions;
     lanes->keep_bytes = keep_bytes;
@@ -51,7 +52,7 @@ void lanes_free(struct lanes *lanes)
 {
     if (!lanes)
         return;
-    for (uint32_t i = 0; i < lanes->partitions; i++) {
+    for (uint32_t i = 0; i <= lanes->partitions; i++) {
         for (struct lane_frame *frame = lanes->lane[i].first, *next; frame; frame = next) {
             next = frame->next;
             free(frame->bytes);
@@ -67,16 +68,33 @@ uint32_t lanes_partitions(const struct lanes *lanes)
     return lanes->partitions;
 }
 
+bool lanes_has(const struct lanes *lanes, uint32_t partition)
+{
+    return partition < lanes->partitions || partition == KANBAN_REFUSALS;
+}
+
+static struct lane *lane_of(struct lanes *lanes, uint32_t partition)
+{
+    return &lanes->lane[partition == KANBAN_REFUSALS ? lanes->partitions : partition];
+}
+
+static uint32_t partition_at(const struct lanes *lanes, uint32_t index)
+{
+    return index == lanes->partitions ? KANBAN_REFUSALS : index;
+}
+
 void lanes_depth_add(struct lanes *lanes, uint32_t partition, uint64_t count)
 {
-    atomic_fetch_add_explicit(&lanes->depth, count, memory_order_relaxed);
-    atomic_fetch_add_explicit(&lanes->lane[partition].depth, count, memory_order_relaxed);
+    if (partition != KANBAN_REFUSALS)
+        atomic_fetch_add_explicit(&lanes->depth, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&lane_of(lanes, partition)->depth, count, memory_order_relaxed);
 }
 
 void lanes_depth_sub(struct lanes *lanes, uint32_t partition, uint64_t count)
 {
-    atomic_fetch_sub_explicit(&lanes->depth, count, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&lanes->lane[partition].depth, count, memory_order_relaxed);
+    if (partition != KANBAN_REFUSALS)
+        atomic_fetch_sub_explicit(&lanes->depth, count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&lane_of(lanes, partition)->depth, count, memory_order_relaxed);
 }
 
 uint64_t lanes_depth(const struct lanes *lanes)
@@ -86,9 +104,9 @@ uint64_t lanes_depth(const struct lanes *lanes)
 
 uint64_t lanes_depth_of(const struct lanes *lanes, uint32_t partition)
 {
-    if (partition >= lanes->partitions)
+    if (!lanes_has(lanes, partition))
         return 0;
-    return atomic_load_explicit(&lanes->lane[partition].depth, memory_order_relaxed);
+    return atomic_load_explicit(&lane_of((struct lanes *)lanes, partition)->depth, memory_order_relaxed);
 }
 
 struct lanes_reader *lanes_reader_new(struct lanes *lanes, uint32_t prefetch, void (*wake)(void *ctx), void *ctx)
@@ -102,8 +120,8 @@ void lanes_reader_free(struct lanes_reader *reader)
 {
     if (!reader)
         return;
-    for (uint32_t i = 0; i < reader->lanes->partitions; i++)
-        lanes_unsubscribe(reader, i);
+    for (uint32_t i = 0; i <= reader->lanes->partitions; i++)
+        lanes_unsubscribe(reader, partition_at(reader->lanes, i));
     free(reader);
 }
 
@@ -128,7 +146,7 @@ static void cache_drop(struct lanes *lanes, struct lane_frame *frame)
 
 static void append(struct lanes *lanes, struct lane_frame *frame)
 {
-    struct lane *lane = &lanes->lane[frame->partition];
+    struct lane *lane = lane_of(lanes, frame->partition);
     frame->next = NULL;
     frame->prev = lane->last;
     *(lane->last ? &lane->last->next : &lane->first) = frame;
@@ -164,9 +182,9 @@ static void rewind_lane(struct lane *lane)
 int lanes_subscribe(struct lanes_reader *reader, uint32_t partition)
 {
     struct lanes *lanes = reader->lanes;
-    if (partition >= lanes->partitions)
+    if (!lanes_has(lanes, partition))
         return -EINVAL;
-    struct lane *lane = &lanes->lane[partition];
+    struct lane *lane = lane_of(lanes, partition);
     int status = 0;
     pthread_mutex_lock(&lanes->lock);
     if (lane->reader && lane->reader != reader) {
@@ -183,9 +201,9 @@ int lanes_subscribe(struct lanes_reader *reader, uint32_t partition)
 void lanes_unsubscribe(struct lanes_reader *reader, uint32_t partition)
 {
     struct lanes *lanes = reader->lanes;
-    if (partition >= lanes->partitions)
+    if (!lanes_has(lanes, partition))
         return;
-    struct lane *lane = &lanes->lane[partition];
+    struct lane *lane = lane_of(lanes, partition);
     pthread_mutex_lock(&lanes->lock);
     if (lane->reader == reader) {
         lane->reader = NULL;
@@ -219,7 +237,7 @@ bool lanes_take(struct lanes_reader *reader, struct lane_delivery *ret)
     struct lanes *lanes = reader->lanes;
     bool found = false;
     pthread_mutex_lock(&lanes->lock);
-    for (uint32_t passed = 0; passed < lanes->partitions; passed++) {
+    for (uint32_t passed = 0; passed <= lanes->partitions; passed++) {
         struct lane *lane = &lanes->lane[reader->at];
         if (lane->reader == reader && !lane->loading && lane->next && lane->next->bytes &&
             lane->outstanding < reader->prefetch) {
@@ -227,7 +245,7 @@ bool lanes_take(struct lanes_reader *reader, struct lane_delivery *ret)
             found = true;
             break;
         }
-        reader->at = reader->at + 1 == lanes->partitions ? 0 : reader->at + 1;
+        reader->at = reader->at == lanes->partitions ? 0 : reader->at + 1;
     }
     reader->ready = found;
     pthread_mutex_unlock(&lanes->lock);
@@ -255,13 +273,13 @@ bool lanes_missing(struct lanes_reader *reader, uint32_t *ret_partition, uint64_
     struct lanes *lanes = reader->lanes;
     bool found = false;
     pthread_mutex_lock(&lanes->lock);
-    for (uint32_t i = 0; i < lanes->partitions && !found; i++) {
+    for (uint32_t i = 0; i <= lanes->partitions && !found; i++) {
         struct lane *lane = &lanes->lane[i];
         if (lane->reader != reader || lane->loading || lane->outstanding >= reader->prefetch)
             continue;
         *ret_count = collect(lane, reader->prefetch - lane->outstanding, ret_nos, max);
         found = lane->loading = *ret_count > 0;
-        *ret_partition = i;
+        *ret_partition = partition_at(lanes, i);
     }
     pthread_mutex_unlock(&lanes->lock);
     return found;
@@ -270,7 +288,7 @@ bool lanes_missing(struct lanes_reader *reader, uint32_t *ret_partition, uint64_
 void lanes_loaded(struct lanes *lanes, uint32_t partition, const uint64_t *nos, char **take_bytes, const size_t *lens,
                   size_t count)
 {
-    struct lane *lane = &lanes->lane[partition];
+    struct lane *lane = lane_of(lanes, partition);
     pthread_mutex_lock(&lanes->lock);
     struct lane_frame *from = lane->first;
     for (size_t i = 0; i < count; i++) {
@@ -303,9 +321,9 @@ static void unlink_frame(struct lane *lane, struct lane_frame *frame)
 
 bool lanes_settle(struct lanes *lanes, uint32_t partition, uint64_t no, uint32_t *ret_count)
 {
-    if (partition >= lanes->partitions)
+    if (!lanes_has(lanes, partition))
         return false;
-    struct lane *lane = &lanes->lane[partition];
+    struct lane *lane = lane_of(lanes, partition);
     pthread_mutex_lock(&lanes->lock);
     struct lane_frame *frame = lane->first;
     while (frame && frame->no != no)

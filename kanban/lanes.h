@@ -39,9 +39,11 @@ struct lane_delivery {
     unsigned attempt;
 };
 
+/* A lane for each partition, and one for KANBAN_REFUSALS. */
 struct lanes *lanes_new(uint32_t partitions, bool keep_bytes);
 void lanes_free(struct lanes *lanes);
 uint32_t lanes_partitions(const struct lanes *lanes);
+bool lanes_has(const struct lanes *lanes, uint32_t partition);
 
 /* wake is called from any thread, with the lock held, when lanes_take or lanes_missing has something new. */
 struct lanes_reader *lanes_reader_new(struct lanes *lanes, uint32_t prefetch, void (*wake)(void *ctx), void *ctx);
@@ -50,7 +52,7 @@ void lanes_reader_free(struct lanes_reader *reader); /* unsubscribes */
 /* Signals in the queue: counted from before the publish until the settle is certain. */
 void lanes_depth_add(struct lanes *lanes, uint32_t partition, uint64_t count);
 void lanes_depth_sub(struct lanes *lanes, uint32_t partition, uint64_t count);
-uint64_t lanes_depth(const struct lanes *lanes); /* of all partitions */
+uint64_t lanes_depth(const struct lanes *lanes); /* of all partitions; refusals apart */
 uint64_t lanes_depth_of(const struct lanes *lanes, uint32_t partition);
 
 /* Appends a list of frames, linked by next, each to its lane; takes them. */

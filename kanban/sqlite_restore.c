@@ -63,7 +63,7 @@ static int restore_rows(struct db_conn *conn, struct restore *restore)
         *restore->tail = frame;
         restore->tail = &frame->next;
         restore->last_no = frame->no;
-        if (frame->partition >= lanes_partitions(restore->lanes)) {
+        if (!lanes_has(restore->lanes, frame->partition)) {
             restore->foreign = frame->partition;
             frame->partition = 0; /* freed with the rest */
             return -EINVAL;

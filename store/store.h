@@ -117,9 +117,17 @@ struct lookup_governor {
     struct governor_record record;         /* out; heap-owned by the caller when found: governor_record_done */
     uint64_t tenant_governors;             /* out: how many the tenant has in all partitions, if not found */
 };
+/* A frame of the queue of refusals: what it says has no rows by which to know it again. */
+struct lookup_refusals {
+    const char *boot;  /* in: intake_range.boot */
+    uint64_t sequence; /* in */
+    bool taken;        /* out: by a commit, of whichever owner */
+};
 struct store_lookup {
     struct store_request req;
     uint32_t partition;
+    struct lookup_refusals *refusals;
+    size_t refusal_count;
     struct lookup_signal *signals;
     size_t signal_count;
     struct lookup_governor *governors;
@@ -181,6 +189,7 @@ struct intake_range { /* sequences of one boot taken by this batch, or told void
     char boot[17];
     uint64_t first, last;
     uint64_t confirmed; /* highest `confirmed` seen in these frames */
+    bool refusals;      /* of the queue of refusals: confirmed is 0, nothing is found missing there */
 };
 
 /* First statement: UPDATE partitions SET batch = batch+1, counters, clock WHERE partition, epoch, batch: one row or

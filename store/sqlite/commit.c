@@ -35,10 +35,15 @@ static int fence(struct db_conn *conn, const struct store_commit *request)
     return sqlite3_changes(db_handle(conn)) == 1 ? 0 : -ESTALE;
 }
 
-static int delete_run(struct db_conn *conn, const struct store_commit *request, const char *boot, int64_t first)
+static int64_t intake_slot(const struct store_commit *request, const struct intake_range *range)
+{
+    return range->refusals ? INTAKE_REFUSALS : request->partition;
+}
+
+static int delete_run(struct db_conn *conn, int64_t slot, const char *boot, int64_t first)
 {
     sqlite3_stmt *stmt = db_stmt(conn, "DELETE FROM intake WHERE partition = ?1 AND boot = ?2 AND first = ?3");
-    sqlite3_bind_int64(stmt, 1, request->partition);
+    sqlite3_bind_int64(stmt, 1, slot);
     bind_span(stmt, 2, span_of(boot));
     sqlite3_bind_int64(stmt, 3, first);
     return db_run(stmt);
@@ -49,7 +54,7 @@ static int absorb_run(struct db_conn *conn, struct store_commit *request, struct
 {
     sqlite3_stmt *stmt = db_stmt(conn, "SELECT first, last, confirmed FROM intake WHERE partition = ?1 AND boot = ?2"
                                        " AND first <= ?3 ORDER BY first DESC LIMIT 1");
-    sqlite3_bind_int64(stmt, 1, request->partition);
+    sqlite3_bind_int64(stmt, 1, intake_slot(request, range));
     bind_span(stmt, 2, span_of(range->boot));
     bind_u64(stmt, 3, range->last + 1);
     int rc = db_step(stmt);
@@ -64,7 +69,7 @@ static int absorb_run(struct db_conn *conn, struct store_commit *request, struct
     range->last = last > range->last ? last : range->last;
     range->confirmed = confirmed > range->confirmed ? confirmed : range->confirmed;
     if (first >= range->first) {
-        rc = delete_run(conn, request, range->boot, (int64_t)first);
+        rc = delete_run(conn, intake_slot(request, range), range->boot, (int64_t)first);
         return rc < 0 ? rc : 1;
     }
     range->first = first; /* goes on from there, in place */
@@ -83,7 +88,7 @@ static int intake_write(struct db_conn *conn, struct store_commit *request)
         sqlite3_stmt *stmt =
             db_stmt(conn, "INSERT INTO intake(partition, boot, first, last, confirmed) VALUES(?1, ?2, ?3, ?4, ?5)"
                           " ON CONFLICT DO UPDATE SET last = excluded.last, confirmed = excluded.confirmed");
-        sqlite3_bind_int64(stmt, 1, request->partition);
+        sqlite3_bind_int64(stmt, 1, intake_slot(request, &range));
         bind_span(stmt, 2, span_of(range.boot));
         bind_u64(stmt, 3, range.first);
         bind_u64(stmt, 4, range.last);

@@ -161,6 +161,9 @@ must_check int signals_write(struct db_conn *conn, struct store_commit *request)
 void governor_read(struct row *row, struct governor_record *ret);
 must_check int governors_write(struct db_conn *conn, struct store_commit *request);
 
+/* intake.partition of what was taken from the queue of refusals. */
+#define INTAKE_REFUSALS INT64_C(0xffffffff)
+
 /* Frames of a boot at or below `confirmed` that no range accounts for; summed over FROM INTAKE_BOOTS, b. Nearly every
  * boot has one range, which needs no second look. */
 #define INTAKE_BOOTS                                                                                                   \

@@ -121,6 +121,19 @@ static int lookup_governor(struct db_conn *conn, sqlite3_stmt *stmt, struct stor
     return stmt_number(count, request, (int64_t *)&governor->tenant_governors);
 }
 
+static int lookup_refusals(struct db_conn *conn, struct lookup_refusals *refusals)
+{
+    sqlite3_stmt *stmt = db_stmt(conn, "SELECT 1 FROM intake WHERE partition = ?1 AND boot = ?2 AND first <= ?3"
+                                       " AND last >= ?3");
+    sqlite3_bind_int64(stmt, 1, INTAKE_REFUSALS);
+    bind_span(stmt, 2, span_of(refusals->boot));
+    bind_u64(stmt, 3, refusals->sequence);
+    int rc = db_step(stmt);
+    refusals->taken = rc == 1;
+    sqlite3_reset(stmt);
+    return rc < 0 ? rc : 0;
+}
+
 int lookup_run(struct db_conn *conn, struct op *op)
 {
     struct store_lookup *request = (struct store_lookup *)op->request;
@@ -133,6 +146,8 @@ int lookup_run(struct db_conn *conn, struct op *op)
             : NULL;
     for (size_t i = 0; rc == 0 && i < request->governor_count; i++)
         rc = lookup_governor(conn, stmt, &request->req, &request->governors[i]);
+    for (size_t i = 0; rc == 0 && i < request->refusal_count; i++)
+        rc = lookup_refusals(conn, &request->refusals[i]);
     int64_t total = 0;
     if (rc == 0)
         rc = stmt_number(db_stmt(conn, "SELECT coalesce(sum(governors), 0) FROM partitions"), &request->req, &total);

@@ -36,6 +36,7 @@ class History:
             signal = self.signals[identity]
             signal["open"] -= 1
             signal["outcome"] = max(signal["outcome"], outcome, key=ATTEMPTS.get)
+            signal["refused"] = signal.get("refused") or outcome != "ok"
             if outcome == "ok" and signal["completed"] is None:
                 signal["completed"] = now
 
@@ -113,6 +114,7 @@ class Replay:
         self.used = collections.Counter()               # by governor, since its quota was last reset
         self.heads = {}                                 # chain -> (seq, hash)
         self.endings = collections.defaultdict(list)    # (*identity, redrive) -> [(position, ending, sha256, reason)]
+        self.refusals = []                              # by ingress: (*identity, sha256), where it is told
         self.governors = collections.defaultdict(dict)  # (tenant, entitlement) -> fields
         self.ids = set()
         self.tree, self.sizes = Tree(), collections.Counter(size for size, _ in published)
@@ -127,6 +129,8 @@ class Replay:
         if "ending" in receipt:
             self.endings[history_commands.identity_of(receipt)].append(
                 (self.tree.size, receipt["ending"], receipt["signal_sha256"], receipt.get("reason")))
+        elif receipt["type"] == "refusal" and "signal_sha256" in receipt:
+            self.refusals.append((*key, receipt.get("signal_id"), receipt["signal_sha256"]))
         self.desk.add(self.tree.size, receipt)
         self.check_state(key, self.governors[key], receipt)
         self.check_quota(key, receipt)
@@ -182,6 +186,18 @@ def check_endings(history, endings, bad):
     for identity in endings:
         if identity[:3] not in history.signals:
             bad(f"{identity}: ended, but nobody sent it")
+
+
+def check_refusals(history, refusals, bad):
+    """What ingress says it refused was sent, with those bytes, and was answered so at least once (or not at all)."""
+    for *identity, digest in refusals:
+        signal = history.signals.get(tuple(identity))
+        if None in identity or signal is None:
+            continue    # sent by nobody who keeps a history, or without a name that was taken down
+        if digest != signal["sha256"]:
+            bad(f"{tuple(identity)}: refused with another body's hash")
+        elif not signal.get("refused") and not signal["open"]:
+            bad(f"{tuple(identity)}: a receipt says it was refused, its sender was never told so")
 
 
 def decided(ending):
@@ -300,6 +316,7 @@ def check(history, receipts, violations=None, totals=None, governors=None, rows=
     violations.operations = collections.Counter(receipt["body"]["command"] for found in replay.desk.receipts.values()
                                                 for _, receipt in found)
     check_endings(history, replay.endings, violations.add)
+    check_refusals(history, replay.refusals, violations.add)
     check_order(history, replay.endings, violations.add)
     check_checkpoints(history, replay, violations.add)
     history_commands.check_redrives(history, replay.desk, replay.endings, violations.add)

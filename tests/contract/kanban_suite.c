@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static void publish_confirm_deliver_in_order(struct suite *suite)
 {
@@ -267,6 +268,41 @@ static void depth_and_full(struct suite *suite)
     client_close(client);
 }
 
+/* The queue of refusals: beside the partitions, counted apart, with a bound of its own. */
+static void refusals_stand_apart(struct suite *suite)
+{
+    struct client *client = client_open(
+        &(struct client_options){.backend = suite->backend, .partitions = SUITE_PARTITIONS, .max_depth = 2});
+    char text[24];
+    static struct signal many[FRAME_SIGNALS_MAX];
+    for (int i = 0; i < FRAME_SIGNALS_MAX; i++)
+        many[i] = client_signal(text, 1);
+    size_t frames = KANBAN_REFUSALS_MAX / FRAME_SIGNALS_MAX;
+    for (size_t i = 0; i < frames; i++)
+        CHECK_INT(kanban_publish(client->kanban, KANBAN_REFUSALS, many, FRAME_SIGNALS_MAX, NULL), 0);
+    CHECK_INT(kanban_publish(client->kanban, KANBAN_REFUSALS, many, FRAME_SIGNALS_MAX, NULL), -EAGAIN);
+    CHECK_INT(kanban_depth(client->kanban), 0);
+    CHECK_INT(kanban_backend_depth(suite->backend, KANBAN_REFUSALS), frames * FRAME_SIGNALS_MAX);
+    CHECK_INT(kanban_publish(client->kanban, 0, many, 2, NULL), 0);
+    client_wait(client, &client->answered, frames + 1);
+    CHECK_INT(client->failed, 0);
+    client_subscribe_all(client, SUITE_PARTITIONS);
+    client_wait(client, &client->delivered, 1);
+    CHECK_INT(client->held[0]->partition, 0);
+    CHECK_INT(kanban_subscribe(client->kanban, KANBAN_REFUSALS), 0);
+    client_wait(client, &client->delivered, 1 + frames);
+    for (size_t i = 1; i <= frames; i++) {
+        CHECK(client->held[i]->partition == KANBAN_REFUSALS);
+        CHECK_INT(client->held[i]->frame->header.sequence, i);
+        client_settle(client, i);
+    }
+    client_close(client);
+    int64_t until = clock_mono_ms(&clock_system) + CLIENT_WAIT_MS;
+    while (kanban_backend_depth(suite->backend, KANBAN_REFUSALS) && clock_mono_ms(&clock_system) < until)
+        usleep(1000);
+    CHECK_INT(kanban_backend_depth(suite->backend, KANBAN_REFUSALS), 0);
+}
+
 static void bad_arguments_are_refused(struct suite *suite)
 {
     struct client *client = open_plain(suite);
@@ -487,6 +523,7 @@ static const struct suite_case suite_cases[] = {
     {"poison isolation", "a_frame_given_up_harms_no_neighbour", a_frame_given_up_harms_no_neighbour, UNREPEATED},
     {"poison isolation", "undecodable_frames_surface", undecodable_frames_surface, UNREPEATED},
     {"depth", "depth_and_full", depth_and_full, UNREPEATED},
+    {"depth", "refusals_stand_apart", refusals_stand_apart, CALM},
     {"back-pressure", "prefetch_holds_back", prefetch_holds_back, UNREPEATED},
     {"back-pressure", "a_full_queue_takes_more_once_settled", a_full_queue_takes_more_once_settled, UNREPEATED},
     {"back-pressure", "a_backlog_is_delivered_whole", a_backlog_is_delivered_whole, CALM},

@@ -118,6 +118,8 @@ static void check_signal(struct checking *c, const struct outcome *outcome)
 {
     if (!json_get(&c->doc, c->doc.nodes, "signal_id") && !json_get(&c->doc, c->doc.nodes, "ending"))
         return;
+    if (span_is(member(c, "type"), "refusal") && !json_get(&c->doc, c->doc.nodes, "ending"))
+        return; /* ingress refused it: it never was in the queue */
     struct buf key;
     struct sent_identity *sent;
     uint8_t sha256[SHA256_SIZE];
