@@ -128,6 +128,24 @@ Test(tiles, proofs_at_every_stage)
     }
 }
 
+/* What a proof costs, whatever the size: rows to be read. */
+Test(tiles, proofs_of_ten_million_read_a_handful)
+{
+    static const uint64_t sizes[] = {10000000, 9999872, 16777216, 16777217, UINT64_C(1) << 40};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        for (int n = 0; n < 200; n++) {
+            struct tile_source source;
+            struct merkle_proof proof;
+            uint64_t index = ((uint64_t)rand_r(&seed) << 20 ^ (uint64_t)rand_r(&seed)) % sizes[i];
+            tile_source_init(&source, sizes[i] / TILE_WIDTH * TILE_WIDTH, (const uint8_t(*)[SHA256_SIZE])tiles.open,
+                             hasher, &arena);
+            merkle_prove_inclusion(&source.source, index, sizes[i], &proof);
+            cr_assert_leq(source.tile_count, sizes[i] > 1 << 25 ? 10 : 6, "%zu tiles for %lu in %lu", source.tile_count,
+                          (unsigned long)index, (unsigned long)sizes[i]);
+            arena_reset(&arena);
+        }
+}
+
 /* From the head alone, with no leaves but those behind the last tile; and from nothing, when tiles are behind. */
 Test(tiles, goes_on_from_the_head)
 {
