@@ -174,7 +174,7 @@ http_handler api_index, api_livez, api_readyz, api_health, api_metrics, api_sign
     api_receipt_get, api_governor_list, api_governor_get, api_status, api_checkpoint, api_vkey, api_jwks,
     api_deadletter_list, api_deadletter_get, api_deadletter_requeue, api_deadletter_discard, api_deadletter_bulk,
     api_governor_halt, api_governor_resume, api_governor_activate, api_governor_reset_quota, api_command_get,
-    api_openapi, api_backup_get, api_backup_start, api_command_list, api_partition_list, api_receipt_proof, api_receipt_tlog_proof,
-    api_receipt_jws, api_consistency;
+    api_openapi, api_backup_get, api_backup_start, api_command_list, api_partition_list, api_receipt_proof,
+    api_receipt_tlog_proof, api_receipt_jws, api_consistency;
 
 #endif
