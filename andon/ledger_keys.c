@@ -78,8 +78,10 @@ const struct note_key *ledger_keys_at(const struct ledger_keys *keys, size_t i)
 
 static int write_keys(const struct ledger_keys *keys, struct span text, struct error *err)
 {
-    _cleanup_free_ char *path = xmalloc(strlen(keys->path) + 5);
-    strcat(strcpy(path, keys->path), ".new");
+    struct buf name;
+    buf_init(&name, PATH_BYTES);
+    buf_addf(&name, "%s.new", keys->path);
+    _cleanup_free_ char *path = buf_take(&name);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     int r = fd < 0 ? -errno : durable_write(fd, text, 0);
     if (!r && (fsync(fd) < 0 || rename(path, keys->path) < 0))

@@ -6,6 +6,7 @@
 #include "andon/tlog_proof.h"
 #include "apps/progress.h"
 #include "apps/verifying.h"
+#include "common/lines.h"
 
 #include <stdlib.h>
 
@@ -90,17 +91,12 @@ static int verify_proof(struct span receipt, struct span text, const struct veri
     return r;
 }
 
-static bool begins(struct span text, const char *with)
-{
-    size_t len = strlen(with);
-    return text.len >= len && memcmp(text.ptr, with, len) == 0;
-}
-
 /* A receipt with --proof, or a JWS. */
 static int verify_small(const struct cli *cli, FILE *file, const struct verify_keys *keys)
 {
     struct export_report report = {.bad_index = UINT64_MAX};
     struct buf text, proof;
+    struct span rest;
     struct error err = {0};
     char block[8192];
     size_t n;
@@ -113,7 +109,7 @@ static int verify_small(const struct cli *cli, FILE *file, const struct verify_k
     int r = 0;
     if (!code && cli->values[PROOF])
         r = verify_proof(buf_span(&text), buf_span(&proof), keys, &report, &err);
-    else if (!code && begins(buf_span(&text), "eyJ"))
+    else if (!code && line_behind(buf_span(&text), "eyJ", &rest))
         r = verify_jws(buf_span(&text), keys, &report, &err);
     else if (!code)
         r = error_set(&err, -1, "it is no export, no bundle and no JWS; a receipt alone needs its --proof");
