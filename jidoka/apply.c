@@ -162,7 +162,7 @@ static void after_step(struct batch *batch, struct governor_entry *entry, const 
     if (result->changed)
         batch_change(batch, entry);
     if (result->cancel_action && entry->job) {
-        runner_cancel(p->jidoka->runner, entry->job);
+        runner_cancel(entry->job);
         entry->job = NULL;
     }
     if (result->state_before != result->state_after) {

@@ -149,7 +149,7 @@ static void timers_of(struct batch *batch, struct governor_entry *entry)
         char action_id[UUID_TEXT + 1];
         memcpy(action_id, record->pending->action_id, sizeof(action_id));
         if (entry->job)
-            runner_cancel(batch->partition->jidoka->runner, entry->job);
+            runner_cancel(entry->job);
         entry->job = NULL;
         input = (struct governor_input){.kind = INPUT_FAILED, .action_id = action_id, .reason = SPAN("timeout")};
         (void)apply_step(batch, entry, &input, NULL);

@@ -108,11 +108,13 @@ static void step_all(struct batch *batch)
     batch_commit(batch);
 }
 
+static void look_up(struct batch *batch);
+
 static void on_lookup(struct store_request *request, int status)
 {
     struct batch *batch = request->ctx;
     status = partition_verify(batch->partition, &batch->lookup, status);
-    if (batch_failed(request, status, "lookup_failed", frames_look_up))
+    if (batch_failed(request, status, "lookup_failed", look_up))
         return;
     partition_cache(batch->partition, &batch->lookup);
     const struct lookup_signal *first = batch->lookup.signals;
@@ -122,7 +124,7 @@ static void on_lookup(struct store_request *request, int status)
         attempt_guard(batch, &first->identity, first->attempts, step_all);
 }
 
-void frames_look_up(struct batch *batch)
+static void look_up(struct batch *batch)
 {
     batch->lookup.req.done = on_lookup;
     batch->lookup.req.ctx = batch;
@@ -199,5 +201,5 @@ void frames_begin(struct partition *p)
     for (size_t i = 0; i < batch->lookup.signal_count; i++)
         if (!span_is(batch->signals[i]->tenant_id, "_system"))
             batch_look_up_governor(batch, batch->signals[i]->tenant_id, batch->signals[i]->entitlement_id);
-    frames_look_up(batch);
+    look_up(batch);
 }

@@ -56,8 +56,7 @@ struct governor_input {
     struct span sku_id;    /* empty: none carried */
     struct span signal_id; /* INPUT_SIGNAL: becomes pending.signal_id */
     uint32_t redrive;
-    const char *action_id; /* INPUT_SIGNAL: the id an action would get for the verdict's action is asked through
-                              governor_env.action_id; INPUT_SUCCEEDED/FAILED: whose result it is */
+    const char *action_id; /* INPUT_SUCCEEDED, INPUT_FAILED: whose result it is */
     struct span reason;    /* INPUT_FAILED: why; INPUT_HALT: the operator's text */
 };
 

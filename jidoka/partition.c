@@ -132,6 +132,11 @@ void partition_release(struct partition *p, struct governor_entry *entry)
     p->release_tail = entry;
 }
 
+static int64_t clock_of(const struct partition *p)
+{
+    return p->clock_base_ms + (jidoka_mono_us(p->jidoka) - p->clock_base_us) / 1000;
+}
+
 static struct governor_entry *next_release(struct partition *p)
 {
     struct governor_entry *entry;
@@ -142,7 +147,7 @@ static struct governor_entry *next_release(struct partition *p)
         entry->releasing = false;
         p->retrying -= entry->retrying;
         entry->retrying = false;
-        if (entry->waiting && !governor_waits(&entry->record, false) && entry->deferred_until <= partition_clock(p))
+        if (entry->waiting && !governor_waits(&entry->record, false) && entry->deferred_until <= clock_of(p))
             return entry;
     }
     return NULL;
@@ -157,14 +162,9 @@ void partition_timers(struct partition *p, const struct governor_record *record)
         p->quota_due = quota_due;
 }
 
-int64_t partition_clock(const struct partition *p)
-{
-    return p->clock_base_ms + (jidoka_mono_us(p->jidoka) - p->clock_base_us) / 1000;
-}
-
 struct governor_now partition_now(struct partition *p)
 {
-    struct governor_now now = {.wall_ms = clock_wall_ms(p->jidoka->options.clock), .clock_ms = partition_clock(p)};
+    struct governor_now now = {.wall_ms = clock_wall_ms(p->jidoka->options.clock), .clock_ms = clock_of(p)};
     wall_trust_note(&p->wall, now.clock_ms, now.wall_ms);
     return now;
 }
@@ -181,7 +181,7 @@ static void drop_governors(struct partition *p)
     for (struct governor_entry *next; entry; entry = next) {
         next = entry->hh.next;
         if (entry->job)
-            runner_cancel(p->jidoka->runner, entry->job);
+            runner_cancel(entry->job);
         if (!entry->insert)
             metric_move(p->jidoka->metrics.governors, -1);
         acting_free(entry->acting);
@@ -240,7 +240,8 @@ void partition_drop(struct partition *p)
     jidoka_check_drained(jidoka);
 }
 
-void partition_rest(struct partition *p)
+/* What it is made of cannot be used now: not claimed again for a while. */
+static void rest(struct partition *p)
 {
     enum { REST_MS = 500, REST_SHIFT_MAX = 6 };
     unsigned shift = p->rests < REST_SHIFT_MAX ? p->rests : REST_SHIFT_MAX;
@@ -274,7 +275,7 @@ static bool load_failed(struct store_request *request, int status, const char *w
         log_event(p->jidoka->options.log, LOG_ERROR, "partition_load_failed", LOG_I("partition", p->id),
                   LOG_S("request", what), LOG_S("error", request->error ? request->error : error_text(status)));
     if (status == -EUCLEAN)
-        partition_rest(p);
+        rest(p);
     partition_drop(p);
     return true;
 }
@@ -420,7 +421,7 @@ bool partition_lagging(const struct partition *p)
 
 static bool timers_due(const struct partition *p)
 {
-    int64_t clock_ms = partition_clock(p);
+    int64_t clock_ms = clock_of(p);
     return p->next_due <= clock_ms || (p->row_due <= clock_ms && !p->retrying) ||
            p->quota_due <= clock_wall_ms(p->jidoka->options.clock);
 }

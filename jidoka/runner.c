@@ -177,9 +177,8 @@ struct action_job *runner_start(struct runner *runner, struct span action, const
     return job;
 }
 
-void runner_cancel(struct runner *runner, struct action_job *job)
+void runner_cancel(struct action_job *job)
 {
-    (void)runner;
     struct lane *lane = job->lane;
     if (job->running && job->run)
         lane->type->cancel(job->run);

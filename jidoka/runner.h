@@ -33,7 +33,7 @@ bool runner_ready(const struct runner *runner, struct span action, int64_t *ret_
 struct action_job *runner_start(struct runner *runner, struct span action, const char *action_id, uint32_t attempt,
                                 struct span signal, void *token);
 /* ended is not called any more; job is invalid. */
-void runner_cancel(struct runner *runner, struct action_job *job);
+void runner_cancel(struct action_job *job);
 /* Longest time all attempts of an action can take together, for pending.deadline. */
 int64_t runner_budget_ms(const struct action_config *config);
 

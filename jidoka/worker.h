@@ -239,14 +239,12 @@ void sweep_slice(struct jidoka *jidoka);
 void partition_claim(struct partition *p, const struct lease *lease);
 void partition_drop(struct partition *p);  /* forgets everything: the lease is another's, or given back */
 void partition_leave(struct partition *p); /* drops it once no request of it is under way */
-void partition_rest(struct partition *p);  /* what it is made of cannot be used now: not claimed again for a while */
 bool partition_rested(const struct partition *p);
 void partition_run(struct partition *p); /* starts the next batch if there is work and none is under way */
 bool partition_idle(const struct partition *p);
 bool partition_recovered(const struct partition *p); /* from the crashes of its owners */
 bool partition_lagging(const struct partition *p);   /* too many outcomes without a receipt: takes no frames */
 void partition_subscribe(struct partition *p);
-int64_t partition_clock(const struct partition *p);
 struct governor_now partition_now(struct partition *p); /* both clocks, and notes what the wall clock says */
 struct governor_entry *partition_find(struct partition *p, struct span tenant_id, struct span entitlement_id);
 struct governor_entry *partition_add(struct partition *p, struct span tenant_id, struct span entitlement_id);
@@ -284,7 +282,6 @@ uint64_t batch_outcome(struct batch *batch, const struct receipt_fields *fields)
 
 /* frames.c */
 void frames_begin(struct partition *p);
-void frames_look_up(struct batch *batch); /* again, after a failed look-up */
 
 /* steps.c */
 /* A signal without a row, unless it is dead-lettered or refused. redrivable: as looked up. */
