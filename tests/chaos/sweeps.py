@@ -303,10 +303,9 @@ def main():
     print(f"seed {options.seed}", flush=True)
     points, bad = plan(options, random.Random(options.seed))
     deadline = float("inf") if options.full else began + options.seconds
-    done, hits = 0, 0
-    for sweep, numbers in points:
-        result = run_sweep(options, sweep, numbers, deadline)
-        done, hits, bad = done + result[0], hits + result[1], bad + result[2]
+    results = harness.two_at_a_time([(run_sweep, options, *point, deadline) for point in points])
+    done, hits = sum(result[0] for result in results), sum(result[1] for result in results)
+    bad += sum(result[2] for result in results)
     print(f"{done} points, {hits} hit, {bad} with violations, {time.monotonic() - began:.0f} s, seed {options.seed}")
     return 1 if bad or not hits else 0
 
