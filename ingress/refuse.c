@@ -37,26 +37,26 @@ static void read_claims(struct ingress *ingress, const struct json_node *node, s
 }
 
 static void note_signed(struct ingress *ingress, const struct refused *refused, int status, const char *detail,
-                        struct refusal *refusal, int64_t mono_ms)
+                        struct refusal refusal, int64_t mono_ms)
 {
     const struct sender *sender = refused->sender;
     bool single = refusals_single(ingress->refusals, mono_ms);
     struct claims claims;
     uint8_t sha256[SHA256_SIZE];
     read_claims(ingress, refused->node, &claims);
-    refusal->tenant_id = sender->tenant_id.ptr ? sender->tenant_id : claims.tenant_id;
+    refusal.tenant_id = sender->tenant_id.ptr ? sender->tenant_id : claims.tenant_id;
     if (single) {
-        refusal->status = status;
-        refusal->detail = span_of(detail);
-        refusal->key_id = sender->source;
-        refusal->entitlement_id = claims.entitlement_id;
-        refusal->signal_id = claims.id;
+        refusal.status = status;
+        refusal.detail = span_of(detail);
+        refusal.key_id = sender->source;
+        refusal.entitlement_id = claims.entitlement_id;
+        refusal.signal_id = claims.id;
         if (refused->node) {
             hasher_sha256(ingress->hasher, refused->bytes, sha256);
-            refusal->sha256 = sha256;
+            refusal.sha256 = sha256;
         }
     }
-    refusals_add(ingress->refusals, refusal, single, mono_ms);
+    refusals_add(ingress->refusals, &refusal, single, mono_ms);
     metric_inc(ingress->refusal_metrics.noted[single]);
     for (size_t i = 0; i < sizeof(claims.bufs) / sizeof(claims.bufs[0]); i++)
         buf_done(&claims.bufs[i]);
@@ -68,7 +68,7 @@ void refuse_note(struct ingress *ingress, const struct refused *refused, enum re
     int64_t mono_ms = clock_mono_ms(ingress->options.clock);
     struct refusal refusal = {.reason = result_names[result], .wall_ms = clock_wall_ms(ingress->options.clock)};
     if (refused->sender && refused->sender->is_signed) {
-        note_signed(ingress, refused, status, detail, &refusal, mono_ms);
+        note_signed(ingress, refused, status, detail, refusal, mono_ms);
         return;
     }
     refusals_add(ingress->refusals, &refusal, false, mono_ms);
