@@ -7,7 +7,6 @@ import hmac
 import http.server
 import json
 import os
-import pty
 import re
 import select
 import shutil
@@ -17,6 +16,9 @@ import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from tai import on_terminal  # noqa: E402
 
 TAI = os.path.abspath(sys.argv[1])
 WORK = tempfile.mkdtemp(prefix="tai-cli-")
@@ -337,23 +339,9 @@ def test_send_stream(run):
 
 
 def test_send_progress(run):
-    parent, child = pty.openpty()
-    process = subprocess.Popen([TAI, "signal", "send", path("many.jsonl")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=child, env={**ENV, **run.env})
-    os.close(child)
-    seen = b""
-    while True:
-        try:
-            data = os.read(parent, 4096)
-        except OSError:
-            break
-        if not data:
-            break
-        seen += data
-    out, _ = process.communicate(timeout=60)
-    os.close(parent)
-    check("a bar on a terminal, erased at the end", b"sending [" in seen and b"%" in seen and seen.endswith(b"\r\x1b[K"), seen)
-    check("nothing of it on stdout", out == b"0 accepted, 2500 duplicate, 0 refused\n", out)
+    _, out, seen = on_terminal([TAI, "signal", "send", path("many.jsonl")], {**ENV, **run.env})
+    check("a bar on a terminal, erased at the end", "sending [" in seen and "%" in seen and seen.endswith("\r\x1b[K"), seen)
+    check("nothing of it on stdout", out == "0 accepted, 2500 duplicate, 0 refused\n", out)
 
 
 def test_send_retry():

@@ -10,6 +10,7 @@ import ledger  # noqa: E402
 import pages  # noqa: E402
 from checks import ended, governor, main, signal_of, wait_for  # noqa: E402
 from triage import command_of, deadletter_of, deadletters, end_of, give, govern, post  # noqa: E402
+from tai import on_terminal  # noqa: E402
 
 DAY_MS = 24 * 3600 * 1000
 NOT_OPEN = "the dead letter is not open"
@@ -368,8 +369,10 @@ def test_cli(t):
         lines = [json.loads(line) for line in failing.stdout.splitlines()]
         t.equal("one failed", (failing.returncode, [line["status"] for line in lines]), (1, ["rejected", "applied"]))
         began = time.monotonic()
-        done = tai.cli("deadletter", "requeue", "--tenant", "acme", "--yes", "--rate", "2")
-        t.true("by filter", done.returncode == 0 and "3 requeued, 0 failed" in done.stdout, done)
+        code, out, seen = on_terminal([tai.binary, "deadletter", "requeue", "--tenant", "acme", "--yes", "--rate", "2"],
+                                      tai.cli_env())
+        t.true("by filter", code == 0 and "3 requeued, 0 failed" in out, out)
+        t.true("a bar meanwhile, gone in the end", "%  1 of 3" in seen and seen.endswith("\r\x1b[K"), seen)
         t.true("no faster than told", time.monotonic() - began >= 0.95)
         done = tai.cli("deadletter", "discard", "--all", "--yes", "--because", "none")
         t.true("none is left", done.returncode == 0 and "0 discarded" in done.stdout, done)

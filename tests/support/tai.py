@@ -2,11 +2,31 @@
 import http.client
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+
+
+def on_terminal(argv, env):
+    """Runs it with a terminal as standard error: exit code, standard output, what the terminal saw."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=child, env=env)
+    os.close(child)
+    seen = b""
+    while True:
+        try:
+            data = os.read(parent, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not data:
+            break
+        seen += data
+    out, _ = process.communicate(timeout=60)
+    os.close(parent)
+    return process.returncode, out.decode(), seen.decode()
 
 
 class Tai:
@@ -92,10 +112,12 @@ class Tai:
         finally:
             connection.close()
 
+    def cli_env(self):
+        return {**self.env, "TAI_SERVER": f"http://127.0.0.1:{self.andon_port}", "TAI_INGRESS": f"http://127.0.0.1:{self.port}"}
+
     def cli(self, *arguments, **options):
-        return subprocess.run([self.binary, *arguments], capture_output=True, text=True, timeout=120,
-                              env={**self.env, "TAI_SERVER": f"http://127.0.0.1:{self.andon_port}",
-                                   "TAI_INGRESS": f"http://127.0.0.1:{self.port}"}, check=False, **options)
+        return subprocess.run([self.binary, *arguments], capture_output=True, text=True, timeout=120, env=self.cli_env(),
+                              check=False, **options)
 
     def totals(self):
         return self.get("/v1/status")[1]
