@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* Long enough to be worth a turn, short enough that nobody waits for it. */
-enum { SLICE_US = 1000, STEP_PAGES = 8, RESTARTS_MAX = 100, SYNC_PAGES = 1024 };
+enum { SLICE_US = 1000, STEP_PAGES = 8, RESTARTS_MAX = 100, SYNC_PAGES = 512 };
 
 struct backup {
     struct db_job job; /* one slice */

@@ -11,12 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PAGE_MIN = 512, CHUNK = 1024 * 1024, NAMED_MAX = 20 };
+enum { CHUNK = 1 << 20, NAMED_MAX = 20, PAGE_MIN = 512, PAGE_MAX = 65536 };
 
 /* A pass over the file. */
 struct pages {
     struct check *check;
-    size_t size; /* of a page */
+    size_t size;    /* of a page */
+    uint64_t count; /* pages the database says it is made of; 0: unknown */
     uint64_t bad;
 };
 
@@ -43,10 +44,10 @@ static bool in_log(const struct in_log *log, uint64_t page)
 }
 
 /* A page that was never written is a hole; whether anything needs it, the structure tells. */
-static bool all_zero(const char *page, size_t size)
+static bool all_zero(const char *page, size_t len)
 {
     static const char zero[64];
-    for (size_t i = 0; i < size; i += sizeof(zero))
+    for (size_t i = 0; i < len; i += sizeof(zero))
         if (memcmp(page + i, zero, sizeof(zero)) != 0)
             return false;
     return true;
@@ -62,47 +63,25 @@ static void bad_page(struct pages *pages, uint64_t page, const char *what)
 
 static void check_chunk(struct pages *pages, const struct in_log *log, const char *data, size_t len, uint64_t first)
 {
-    size_t size = pages->size;
-    for (size_t at = 0; at + size <= len; at += size) {
-        uint64_t page = first + at / size;
+    for (size_t at = 0; at + pages->size <= len; at += pages->size) {
+        uint64_t page = first + at / pages->size;
         pages->check->pages++;
-        if (!in_log(log, page) && !all_zero(data + at, size) &&
-            !db_page_valid(data + at, size, (int64_t)((page - 1) * size)))
+        if (!in_log(log, page) && !all_zero(data + at, pages->size) &&
+            !db_page_valid(data + at, pages->size, (int64_t)((page - 1) * pages->size)))
             bad_page(pages, page, "its contents are not what was written");
     }
 }
 
-/* Of how many pages the database says it is made; 0: unknown. */
-static uint64_t page_count(struct db_reader *reader)
+static void check_all(int fd, struct pages *pages, const struct in_log *log)
 {
-    sqlite3_stmt *stmt = reader ? db_stmt(db_reader_conn(reader), "PRAGMA page_count") : NULL;
-    return stmt && db_step(stmt) == 1 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
-}
-
-/* What the file's header says; what cannot be one is damage that its first page shows. */
-static size_t page_size(int fd)
-{
-    enum { SIZE_AT = 16 }; /* big endian; 1 stands for 64 KiB (SQLite's file format) */
-    uint8_t told[2];
-    if (pread(fd, told, sizeof(told), SIZE_AT) != sizeof(told))
-        return DB_PAGE_SIZE;
-    size_t size = (size_t)told[0] << 8 | told[1];
-    size = size == 1 ? 65536 : size;
-    return size >= PAGE_MIN && (size & (size - 1)) == 0 ? size : DB_PAGE_SIZE;
-}
-
-static void check_all(int fd, struct pages *pages, const struct in_log *log, uint64_t count)
-{
-    size_t page_bytes = pages->size = page_size(fd);
     _cleanup_free_ char *data = xmalloc(CHUNK);
     off_t size = lseek(fd, 0, SEEK_END);
-    uint64_t whole = size > 0 ? (uint64_t)size / page_bytes : 0, last = count ? count : whole;
+    uint64_t whole = size > 0 ? (uint64_t)size / pages->size : 0, last = pages->count ? pages->count : whole;
     ssize_t n = 0;
-    for (uint64_t page = 1; page <= last && page <= whole; page += (uint64_t)n / page_bytes) {
-        uint64_t left = (last < whole ? last : whole) - page + 1;
-        size_t want = left * page_bytes < CHUNK ? (size_t)left * page_bytes : CHUNK;
-        n = pread(fd, data, want, (off_t)((page - 1) * page_bytes));
-        if (n < (ssize_t)page_bytes) {
+    for (uint64_t page = 1; page <= last && page <= whole; page += (uint64_t)n / pages->size) {
+        uint64_t left = ((last < whole ? last : whole) - page + 1) * pages->size;
+        n = pread(fd, data, left < CHUNK ? (size_t)left : CHUNK, (off_t)((page - 1) * pages->size));
+        if (n < (ssize_t)pages->size) {
             bad_page(pages, page, n < 0 ? error_text(-errno) : "it cannot be read whole");
             return;
         }
@@ -116,6 +95,25 @@ static void check_all(int fd, struct pages *pages, const struct in_log *log, uin
         }
 }
 
+static uint64_t number_of(sqlite3_stmt *stmt)
+{
+    return stmt && db_step(stmt) == 1 ? (uint64_t)sqlite3_column_int64(stmt, 0) : 0;
+}
+
+/* As the database says, else as the file's first bytes do (https://www.sqlite.org/fileformat2.html#page_size). */
+static void measure(struct pages *pages, struct db_reader *reader, int fd)
+{
+    uint8_t header[18] = {0};
+    if (reader) {
+        pages->count = number_of(db_stmt(db_reader_conn(reader), "PRAGMA page_count"));
+        pages->size = number_of(db_stmt(db_reader_conn(reader), "PRAGMA page_size"));
+    } else if (pread(fd, header, sizeof(header), 0) == sizeof(header)) {
+        pages->size = header[17] == 1 ? PAGE_MAX : (size_t)header[16] << 8;
+    }
+    if (pages->size < PAGE_MIN || pages->size > PAGE_MAX || (pages->size & (pages->size - 1)))
+        pages->size = DB_PAGE_SIZE;
+}
+
 void db_check_pages(const char *path, struct db_reader *reader, struct check *check)
 {
     struct pages pages = {.check = check};
@@ -125,10 +123,12 @@ void db_check_pages(const char *path, struct db_reader *reader, struct check *ch
     if (wal_scan(path, mark, &log, &scan, &err))
         log.size = 0; /* db_check_log says so */
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         check_problem(check, "(file)", "", CHECK_RESTORE, "cannot open %s: %s", path, error_text(-errno));
-    else
-        check_all(fd, &pages, &log, page_count(reader));
+    } else {
+        measure(&pages, reader, fd);
+        check_all(fd, &pages, &log);
+    }
     if (pages.bad > NAMED_MAX)
         check_problem(check, "(file)", "", CHECK_RESTORE, "%" PRIu64 " more pages are damaged", pages.bad - NAMED_MAX);
     if (fd >= 0)

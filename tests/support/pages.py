@@ -42,15 +42,18 @@ def bad_pages(path):
             if (page := read_page(path, number))[-SUM:] != checksum(page, (number - 1) * PAGE)]
 
 
-def write_checksums(path):
-    """Makes every page's checksum match its contents."""
-    for number in bad_pages(path):
-        page = read_page(path, number)
-        write_page(path, number, page[:-SUM] + checksum(page, (number - 1) * PAGE))
+def write_checksums(path, good=b""):
+    """Makes every page's checksum match its contents; good: the file when they all did."""
+    for number in range(1, pages_in(path) + 1):
+        page, at = read_page(path, number), (number - 1) * PAGE
+        if page != good[at:at + PAGE]:
+            write_page(path, number, page[:-SUM] + checksum(page, at))
 
 
 def edit(path, sql, *values, sealed=True):
     """One statement by the sqlite3 module on a database at rest; sealed: its pages get right checksums afterwards."""
+    with open(path, "rb") as data:
+        good = data.read()
     db = sqlite3.connect(path)
     try:
         with db:
@@ -59,7 +62,7 @@ def edit(path, sql, *values, sealed=True):
     finally:
         db.close()
     if sealed:
-        write_checksums(path)
+        write_checksums(path, good)
     return count
 
 
