@@ -130,11 +130,11 @@ def main():
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     options = parser.parse_args()
     harness.adopt_orphans()
-    print(f"seed {options.seed}", flush=True)
+    harness.say(f"seed {options.seed}")
     done = []
 
     def report(violations, text):
-        print(f"{'FAILED' if violations else 'ok    '} {text}", flush=True)
+        harness.say(f"{'FAILED' if violations else 'ok    '} {text}")
         done.append(not violations)
 
     threads = [threading.Thread(target=part, args=(options.tai_chaos, options.seed, report))

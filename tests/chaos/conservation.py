@@ -43,7 +43,7 @@ def look(binary, bug, bad):
         if not any(line.startswith("conservation") and said in line for line in shown.splitlines()):
             bad(f"{bug or 'no bug'}: tai status says\n{shown}")
         service.kill()  # what is lost would not be drained
-        print(f"{bug or 'no bug'}: {values}: {next((x for x in shown.splitlines() if x.startswith('conserv')), '')}", flush=True)
+        harness.say(f"{bug or 'no bug'}: {values}: {next((x for x in shown.splitlines() if x.startswith('conserv')), '')}")
 
 
 def main():

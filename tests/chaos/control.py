@@ -22,9 +22,9 @@ SKIPPED = {"fsync skipped": {"TAI_CHAOS_NOSYNC": "0"},
 
 def kept(options, name, env):
     run = harness.Trial(options.tai_chaos, options.seed, options.cycles, env={**VOLATILE, **env}).run()
-    print(f"{'FAILED' if run.violations else 'ok    '} {name}: {run.summary()}", flush=True)
+    harness.say(f"{'FAILED' if run.violations else 'ok    '} {name}: {run.summary()}")
     if run.violations:
-        print(f"data kept in {run.data}\n{run.service.log()}")
+        harness.say(f"data kept in {run.data}\n{run.service.log()}")
         return False
     run.forget()
     return True
@@ -39,8 +39,8 @@ def skipped(options, name, env):
     run.forget()
     lost = [text for text in run.violations if "answered 202, no ending" in text]
     others = [text for text in run.violations if text not in lost]
-    print(f"{'ok    ' if lost else 'FAILED'} {name}: {len(lost)} of {run.outcomes['ok']} accepted signals said to be lost; "
-          f"also: {others[0].strip().splitlines()[-1][:300] if others else 'nothing'}", flush=True)
+    harness.say(f"{'ok    ' if lost else 'FAILED'} {name}: {len(lost)} of {run.outcomes['ok']} accepted signals said to be lost; "
+                f"also: {others[0].strip().splitlines()[-1][:300] if others else 'nothing'}")
     return bool(lost)
 
 
@@ -51,7 +51,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     options = parser.parse_args()
     harness.adopt_orphans()
-    print(f"seed {options.seed}, {options.cycles} cycles", flush=True)
+    harness.say(f"seed {options.seed}, {options.cycles} cycles")
     tasks = [(kept, options, name, env) for name, env in KEPT.items()]
     tasks += [(skipped, options, name, env) for name, env in SKIPPED.items()]
     return 0 if all(harness.two_at_a_time(tasks)) else 1

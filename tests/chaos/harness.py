@@ -333,6 +333,12 @@ def hurt(service, rng, kinds):
     return kind, service.serving() - began
 
 
+def say(text):
+    """A line at once, whole, also from several threads."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def two_at_a_time(tasks):
     """Runs (function, argument…) after another, two at once, because each mostly waits; what they returned."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -82,7 +82,7 @@ def caught(binary, seed, bug, plan):
             if re.search(plan.says, text):
                 return number, text, len(run.violations)
         others += run.violations[:3]
-    print(f"  {bug}: said instead: {others}")
+    harness.say(f"  {bug}: said instead: {others}")
     return None
 
 
@@ -91,7 +91,7 @@ CONTROLS = {"no bug": Bug(""), "no bug, disk full now and then": Bug("", env=FUL
 
 def control(options, name, plan):
     run = trial(options.tai_chaos, options.seed, plan=plan)
-    print(f"{'FAILED' if run.violations else 'ok    '} {name}: {run.summary()}", flush=True)
+    harness.say(f"{'FAILED' if run.violations else 'ok    '} {name}: {run.summary()}")
     run.forget()
     return not run.violations
 
@@ -101,9 +101,9 @@ def planted(options, bug, plan):
     found = caught(options.tai_chaos, options.seed, bug, plan)
     took = time.monotonic() - began
     if found:
-        print(f"ok     {bug}: caught in round {found[0]} ({found[2]} violations, {took:.1f} s), as: {found[1]}", flush=True)
+        harness.say(f"ok     {bug}: caught in round {found[0]} ({found[2]} violations, {took:.1f} s), as: {found[1]}")
     else:
-        print(f"FAILED {bug}: not caught in {ROUNDS} rounds ({took:.1f} s)", flush=True)
+        harness.say(f"FAILED {bug}: not caught in {ROUNDS} rounds ({took:.1f} s)")
     return bool(found)
 
 
@@ -114,7 +114,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     options = parser.parse_args()
     harness.adopt_orphans()
-    print(f"seed {options.seed}", flush=True)
+    harness.say(f"seed {options.seed}")
     tasks = [(control, options, name, plan) for name, plan in CONTROLS.items()]
     tasks += [(planted, options, bug, BUGS[bug]) for bug in options.bugs or BUGS]
     return 0 if all(harness.two_at_a_time(tasks)) else 1

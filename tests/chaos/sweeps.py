@@ -226,7 +226,7 @@ def run_point(options, sweep, when):
     calls = calls_in(data)
     harness.check(service, history, violations, timeout=30)
     if violations:
-        print(f"FAILED {sweep.name()} at call {when}; data kept in {data}\n{service.log()}", flush=True)
+        harness.say(f"FAILED {sweep.name()} at call {when}; data kept in {data}\n{service.log()}")
     else:
         shutil.rmtree(data)
     return hit, violations, calls
@@ -281,7 +281,7 @@ def run_sweep(options, sweep, numbers, deadline):
         done, hits, bad = done + 1, hits + hit, bad + bool(violations)
         if not hit and when > len(numbers):
             break
-    print(f"{'FAILED' if bad else 'ok    '} {sweep.name()}: {done} points, {hits} hit, {bad} with violations", flush=True)
+    harness.say(f"{'FAILED' if bad else 'ok    '} {sweep.name()}: {done} points, {hits} hit, {bad} with violations")
     return done, hits, bad
 
 
