@@ -230,7 +230,7 @@ def test_bad_posts(t):
                 ("a space in the id", "/requeue", {"command_id": "a b"}, {}, 400, "without spaces"),
                 ("a long id", "/requeue", {"command_id": "a" * 65}, {}, 400, "1 to 64"),
                 ("a long operator", "/requeue", {}, {"X_Operator": "a" * 65}, 400, "X-Operator"),
-                ("a web page", "/requeue", {}, {"Origin": "http://evil.example"}, 403, "origin"),
+                ("a web page", "/requeue", {}, {"Origin": "http://evil.example"}, 403, "Origin"),
                 ("another host", "/requeue", {}, {"Host": "evil.example"}, 403, "Host")]:
             status, answer, _ = post(tai, path + to, body, **headers)
             t.true(f"{what}: {wanted} and {said}", status == wanted and said in answer["detail"], (status, answer))
