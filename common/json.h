@@ -83,8 +83,9 @@ static inline void json_add_key(struct buf *out, const char *name)
     if (comma)
         *at++ = ',';
     *at++ = '"';
-    memcpy(at, name, len);
-    memcpy(at + len, "\":", 2);
+    at = mempcpy(at, name, len);
+    at[0] = '"';
+    at[1] = ':';
     out->len += comma + len + 3;
 }
 
