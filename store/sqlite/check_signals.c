@@ -161,7 +161,7 @@ static void one_partition(struct scan *scan, struct row *row)
 
 static void one_range(struct scan *scan, struct row *row)
 {
-    uint32_t partition = (uint32_t)row_int(row, 0, STORE_PARTITIONS_MAX - 1);
+    int64_t partition = row_int(row, 0, INTAKE_REFUSALS);
     uint8_t boot[8];
     struct span text = row_borrow(row, 2 * sizeof(boot));
     int64_t first = row_int(row, 1, INT64_MAX), last = row_int(row, 1, INT64_MAX);
@@ -169,7 +169,8 @@ static void one_range(struct scan *scan, struct row *row)
     int64_t before = row_int(row, 0, INT64_MAX);
     if (!scan_good(scan, row))
         return;
-    if (partition >= scan->partitions || !hex_decode(text, boot, sizeof(boot)) || last < first)
+    if ((partition >= scan->partitions && partition != INTAKE_REFUSALS) || !hex_decode(text, boot, sizeof(boot)) ||
+        last < first)
         scan_bad(scan, row, "it cannot be a range of frames");
     else if (before && before >= first)
         scan_bad(scan, row, "it overlaps the range before it");
