@@ -42,6 +42,7 @@ static const struct verb {
     {"config show", verb_config_show, "the values in effect and where each comes from"},
     {"config reference", verb_config_reference, "every option, as Markdown"},
     {"bench", verb_bench, "load on a running server, and how fast it answers"},
+    {"completion", verb_completion, "completion of verbs and options for bash"},
     {"version", verb_version, "version of this program"},
 };
 
@@ -49,6 +50,11 @@ static const char *const groups[] = {"signal",  "governor", "deadletter", "comma
                                      "receipt", "ledger",   "key",        "config"};
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]), GROUPS = sizeof(groups) / sizeof(groups[0]) };
+
+const char *verb_name(size_t index)
+{
+    return index < VERBS ? verbs[index].name : NULL;
+}
 
 static void print_verbs(FILE *out, const char *group)
 {
