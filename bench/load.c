@@ -50,7 +50,7 @@ static void on_answer(struct client *client, int status, struct span body)
     load->report->accepted += status == 202 ? load->options->batch : status == 207 ? count_accepted(body) : 0;
     if ((double)(client->due_us - load->started_us) >= load->options->warmup_s * 1e6) {
         histogram_add(&load->report->latency, load->now_us - client->due_us);
-        uint64_t request = client->number / load->options->batch;
+        uint64_t request = (client->number - load->options->first) / load->options->batch;
         if (load->options->follow && status == 202 && request % load->options->follow == 0)
             probes_add(load->probes, client->number, client->due_us);
     }
@@ -158,7 +158,8 @@ static void load_begin(struct load *load)
                                      .entitlements = options->entitlements,
                                      .batch = options->batch,
                                      .size = options->size,
-                                     .key_id = options->key_id};
+                                     .key_id = options->key_id,
+                                     .next = options->first};
     signals_init(&load->signals, options->secret);
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     load->clients = xcalloc(options->connections, sizeof(*load->clients));

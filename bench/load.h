@@ -25,6 +25,7 @@ struct load_options {
     double duration_s; /* of sending; answers are waited for, up to 30 s more */
     double warmup_s;   /* whose latencies are not counted */
     uint64_t requests; /* stop after so many; 0: at the end of the duration */
+    uint64_t first;    /* number of the first signal: tenant and entitlement go by it */
     unsigned follow;   /* the first signal of every so many requests is followed; 0: none is */
     bool (*go_on)(void *ctx, uint64_t accepted); /* called every 100 ms or more often; false: enough. Or NULL */
     void *ctx;

@@ -17,6 +17,7 @@ static void usage(FILE *to)
           "  --rate R              requests a second, latency from the scheduled time; 0: as fast as answered (0)\n"
           "  --duration S          seconds (5)\n"
           "  --requests N          stop after so many\n"
+          "  --first N             number of the first signal: tenant and entitlement go by it (0)\n"
           "  --warmup S            latencies of the first S seconds are not counted (0)\n"
           "  --batch B             signals in one POST (1)\n"
           "  --size BYTES          of one signal (300)\n"
@@ -56,14 +57,23 @@ static void split_key(struct load_options *load, char *text)
 /* port, probe: as given, because --host may stand behind them. */
 static void parse(struct load_options *load, int argc, char **argv, const char **ret_port, const char **ret_probe)
 {
-    static const struct option options[] = {{"host", 1, NULL, 'h'},     {"port", 1, NULL, 'p'},
-                                            {"path", 1, NULL, 'P'},     {"rate", 1, NULL, 'r'},
-                                            {"duration", 1, NULL, 'd'}, {"connections", 1, NULL, 'c'},
-                                            {"requests", 1, NULL, 'n'}, {"warmup", 1, NULL, 'w'},
-                                            {"batch", 1, NULL, 'b'},    {"size", 1, NULL, 's'},
-                                            {"tenants", 1, NULL, 't'},  {"entitlements", 1, NULL, 'e'},
-                                            {"key", 1, NULL, 'k'},      {"probe", 1, NULL, 'q'},
-                                            {"help", 0, NULL, 'H'},     {0}};
+    static const struct option options[] = {{"host", 1, NULL, 'h'},
+                                            {"port", 1, NULL, 'p'},
+                                            {"path", 1, NULL, 'P'},
+                                            {"rate", 1, NULL, 'r'},
+                                            {"duration", 1, NULL, 'd'},
+                                            {"connections", 1, NULL, 'c'},
+                                            {"requests", 1, NULL, 'n'},
+                                            {"warmup", 1, NULL, 'w'},
+                                            {"batch", 1, NULL, 'b'},
+                                            {"size", 1, NULL, 's'},
+                                            {"tenants", 1, NULL, 't'},
+                                            {"entitlements", 1, NULL, 'e'},
+                                            {"key", 1, NULL, 'k'},
+                                            {"probe", 1, NULL, 'q'},
+                                            {"first", 1, NULL, 'f'},
+                                            {"help", 0, NULL, 'H'},
+                                            {0}};
     int c;
     while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
@@ -108,6 +118,9 @@ static void parse(struct load_options *load, int argc, char **argv, const char *
             break;
         case 'q':
             *ret_probe = optarg;
+            break;
+        case 'f':
+            load->first = strtoull(optarg, NULL, 10);
             break;
         default:
             usage(c == 'H' ? stdout : stderr);
