@@ -20,6 +20,8 @@ struct api_call *api_call_new(struct api *api, struct http_request *req, store_d
     if (call->next)
         call->next->link = &call->next;
     api->calls = call;
+    call->at_work = true;
+    api->turns.at_work++;
     buf_init(&call->out, API_BODY_MAX);
     return call;
 }
@@ -31,6 +33,7 @@ struct span api_keep(struct api_call *call, struct span text)
 
 void api_call_free(struct api_call *call)
 {
+    api_turn_over(call);
     *call->link = call->next;
     if (call->next)
         call->next->link = call->link;
@@ -157,10 +160,19 @@ const struct api_route *api_route(const struct api *api, const struct http_reque
     return &api_routes[http_route_of(req) - api->routes];
 }
 
+/* What is answered from memory, or by a thread of its own, waits for nobody. */
+static bool asks_store(const struct api_route *route)
+{
+    return !(route->roles & (API_ANYBODY | API_PROBE)) && route->handler != api_metrics &&
+           route->handler != api_checkpoint && route->handler != api_backup_get && route->handler != api_backup_start;
+}
+
 static void enter(void *ctx, struct http_request *req)
 {
     const struct api_route *route = api_route(ctx, req);
-    if (api_admit(ctx, req, route))
+    if (!api_admit(ctx, req, route))
+        return;
+    if (!asks_store(route) || api_turn_now(ctx, req))
         route->handler(ctx, req);
 }
 
@@ -185,6 +197,7 @@ int api_new(const struct api_options *options, struct api **ret, struct error *e
     struct api *api = xcalloc(1, sizeof(*api));
     api->options = *options;
     api->hasher = hasher_new();
+    api_turns_init(api);
     add_routes(api);
     api_access_metrics(api, options->metrics->registry);
     api_set_tokens(api, options->config);
@@ -248,6 +261,7 @@ void api_free(struct api *api)
         http_problem(api->calls->req, 503, NULL, "this process is about to exit");
         api_call_free(api->calls);
     }
+    api_turns_done(api);
     http_server_free(api->server);
     http_metrics_free(api->http_metrics);
     health_free(api->health);

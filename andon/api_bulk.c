@@ -110,6 +110,7 @@ static void on_page(struct store_request *request, int status)
     }
     api->bulk_us = clock_mono_us(api->options.clock) + (int64_t)count * 1000000 / BULK_RATE;
     buf_add_str(&call->out, "{\"items\":[");
+    api_turn_over(call); /* one command after another: each costs little, all of them take long */
     add_next(call);
 }
 

@@ -39,6 +39,15 @@ enum api_denial {
     API_DENIALS
 };
 
+/* Requests the store is at work for, and those that wait (api_turns.c). */
+struct api_turns {
+    unsigned at_work;
+    struct api_waiting *first, **last;
+    unsigned count;           /* of those that wait */
+    struct api_access served; /* whose was the last that had to wait */
+    struct event *event;
+};
+
 struct api {
     struct api_options options;
     struct http_server *server;
@@ -50,7 +59,8 @@ struct api {
     struct api_access access; /* of the request whose handler runs; a call has its own copy */
     struct metric_counter *denied[API_DENIALS];
     struct api_call *calls; /* under way */
-    struct json_doc doc;    /* of the body being read */
+    struct api_turns turns;
+    struct json_doc doc; /* of the body being read */
     struct buf scratch;
     int64_t bulk_us; /* monotonic, when the next bulk is taken */
     int64_t jws_s;   /* monotonic, the second that jws_count counts in */
@@ -66,6 +76,7 @@ struct api_call {
     struct api *api;
     struct api_access access;
     struct http_request *req;
+    bool at_work; /* counted in turns */
     union {
         struct store_request request;
         struct store_signal signal;
@@ -100,6 +111,14 @@ bool api_access_tenant(struct api *api, struct http_request *req, struct span *t
 /* Whether whoever sent the call may know of what belongs to this tenant. */
 bool api_sees(const struct api_call *call, struct span tenant_id);
 void api_access_metrics(struct api *api, struct metrics *metrics);
+
+/* Whether the handler of an admitted request may run at once. false: it will when its turn comes, or the request has
+ * been answered: 429, 503. */
+bool api_turn_now(struct api *api, struct http_request *req);
+/* The call has ended, or asks little of the store from now on. */
+void api_turn_over(struct api_call *call);
+void api_turns_init(struct api *api);
+void api_turns_done(struct api *api); /* answers what waits */
 
 /* Whether the query holds only parameters of allowed, once each; otherwise it has been answered (api_param.c). */
 bool api_params_known(struct http_request *req, const char *const *allowed);

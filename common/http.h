@@ -78,7 +78,9 @@ struct span http_param(const struct http_request *req, const char *name); /* {na
 /* Query parameter, form-decoded; false if absent. A malformed escape or NUL is answered 400 before the handler runs. */
 bool http_query(const struct http_request *req, const char *name, struct span *ret);
 bool http_from_loopback(const struct http_request *req);
-int64_t http_started_us(const struct http_request *req); /* monotonic, when its first byte was read */
+bool http_client_gone(
+    const struct http_request *req); /* nobody waits for the answer, which must be given all the same */
+int64_t http_started_us(const struct http_request *req);                /* monotonic, when its first byte was read */
 const struct http_route *http_route_of(const struct http_request *req); /* the one that matched, of the server's */
 
 /* Answering, exactly once. A client that has gone makes it a no-op; req is invalid afterwards. Headers are added

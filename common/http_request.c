@@ -160,6 +160,11 @@ bool http_from_loopback(const struct http_request *req)
     return req->loopback;
 }
 
+bool http_client_gone(const struct http_request *req)
+{
+    return !req->connection;
+}
+
 int64_t http_started_us(const struct http_request *req)
 {
     return req->head.started_us;

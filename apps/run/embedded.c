@@ -374,12 +374,12 @@ bool embedded_stop(struct embedded *e, int64_t timeout_ms)
 {
     backup_stop(e->backup);
     bool done = timeout_ms > 0 && drain(e, timeout_ms);
+    if (e->andon_loop) /* first: it asks ingress what was accepted */
+        loop_call(e->andon_loop, free_andon, e);
     if (e->ingress_loop)
         loop_call(e->ingress_loop, free_ingress, e);
     if (e->jidoka_loop)
         loop_call(e->jidoka_loop, free_jidoka, e);
-    if (e->andon_loop)
-        loop_call(e->andon_loop, free_andon, e);
     loop_free(e->ingress_loop);
     loop_free(e->jidoka_loop);
     loop_free(e->andon_loop);
