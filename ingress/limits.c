@@ -48,6 +48,11 @@ void limits_set(struct limits *limits, const struct limits_options *options, int
     limits->options.seed = seed;
 }
 
+int64_t limits_rate(const struct limits *limits, enum limit limit)
+{
+    return limit == LIMIT_PROCESS ? limits->options.rate : limits->options.tenant_rate;
+}
+
 void limits_free(struct limits *limits)
 {
     if (!limits)

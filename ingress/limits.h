@@ -28,5 +28,7 @@ void limits_free(struct limits *limits);
 /* Takes a token of both buckets, or none: then says which bucket is empty and in how many seconds (≥ 1) it will not be.
  */
 enum limit limits_take(struct limits *limits, struct span tenant_id, int64_t now_us, int64_t *ret_retry_s);
+/* Signals/s that the bucket lets through. */
+int64_t limits_rate(const struct limits *limits, enum limit limit);
 
 #endif

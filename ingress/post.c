@@ -226,11 +226,9 @@ static void refuse_limited(struct ingress *ingress, struct post *post, struct it
 static void refuse_rate(struct ingress *ingress, struct post *post, struct item *item, enum limit limit,
                         int64_t retry_s, const struct refused *refused)
 {
-    const struct ingress_config *config = ingress->options.config;
     char detail[128];
-    bool process = limit == LIMIT_PROCESS;
     snprintf(detail, sizeof(detail), "more than %lld signals a second %s: send it again in %lld s",
-             (long long)(process ? config->rate : config->tenant_rate), process ? "in all" : "of this tenant",
+             (long long)limits_rate(ingress->limits, limit), limit == LIMIT_PROCESS ? "in all" : "of this tenant",
              (long long)retry_s);
     refuse_limited(ingress, post, item, retry_s, detail, refused);
 }

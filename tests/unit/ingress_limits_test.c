@@ -98,6 +98,8 @@ Test(limits, other_rates_hold_from_then_on)
     struct limits *limits = limits_new(&(struct limits_options){.rate = 10, .burst = 25}, 0);
     cr_assert_eq(drain(limits, "a", 0), 25);
     limits_set(limits, &(struct limits_options){.rate = 1, .burst = 5, .tenant_rate = 1, .tenant_burst = 2}, 0);
+    cr_expect_eq(limits_rate(limits, LIMIT_PROCESS), 1, "what refusals name is what is in effect");
+    cr_expect_eq(limits_rate(limits, LIMIT_TENANT), 1);
     cr_assert_eq(drain(limits, "a", 0), 0, "what was taken stays taken");
     cr_assert_eq(drain(limits, "a", 4LL * SECOND), 2, "the tenant's");
     cr_assert_eq(drain(limits, "b", 4LL * SECOND), 2);
