@@ -92,7 +92,6 @@ Test(limits, refused_by_the_process_costs_the_tenant_nothing)
     limits_free(limits);
 }
 
-/* More tenants than buckets: bounded, and those that are quiet give way to those that are not. */
 Test(limits, other_rates_hold_from_then_on)
 {
     struct limits *limits = limits_new(&(struct limits_options){.rate = 10, .burst = 25}, 0);
@@ -111,6 +110,7 @@ Test(limits, other_rates_hold_from_then_on)
     limits_free(limits);
 }
 
+/* More tenants than buckets: bounded, and those that are quiet give way to those that are not. */
 Test(limits, many_tenants)
 {
     struct limits *limits = limits_new(&(struct limits_options){.tenant_rate = 1, .tenant_burst = 5, .seed = 3}, 0);
