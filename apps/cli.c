@@ -169,8 +169,8 @@ static int store(struct cli *cli, int row)
     const struct cli_option *option = &cli->verb->options[row];
     char what[40];
     cli->values[row] = option->value ? optarg : "";
-    if (option->many && cli->many_count == CLI_MANY_MAX)
-        return cli_wrong(cli, "--%s is given too often: at most %d times", option->name, CLI_MANY_MAX);
+    if (option->many && cli_each(cli, row, (int)option->many - 1))
+        return cli_wrong(cli, "--%s is given too often: at most %" PRId64 " times", option->name, option->many);
     if (option->many) {
         cli->many[cli->many_count].row = row;
         cli->many[cli->many_count++].value = optarg;

@@ -20,7 +20,7 @@ struct cli_option {
     bool number; /* the value is a decimal integer from min to max */
     int64_t min, max;
     const struct cli_form *form; /* of the value; NULL: any text that is not empty */
-    bool many;                   /* may be repeated: cli_each */
+    int64_t many;                /* may be given so often, CLI_MANY_MAX at most: cli_each; 0: the last one holds */
 };
 
 /* Rows that several verbs have. */
@@ -80,7 +80,7 @@ struct cli {
     struct {
         int row;
         const char *value;
-    } many[CLI_MANY_MAX]; /* of rows that may be repeated, in order */
+    } many[2 * CLI_MANY_MAX]; /* of rows that may be repeated (two of a verb at most), in order */
     int many_count;
     char **args;
     int arg_count;

@@ -10,7 +10,7 @@
     {                                                                                                                  \
         .name = "vkey", .value = "KEY|@FILE",                                                                          \
         .help = "the ledger's public key, or @ and a file of them (required; may be repeated)", .letter = 'k',         \
-        .many = true                                                                                                   \
+        .many = VERIFY_KEYS_MAX                                                                                        \
     }
 
 /* Each: 0, or an exit code, said. */
