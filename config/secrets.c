@@ -18,6 +18,8 @@ static int read_fd(int fd, char ret[SECRET_MAX + 1], size_t *ret_len)
         return -EISDIR;
     if (!S_ISREG(st.st_mode))
         return -EINVAL;
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return -EPERM; /* who can write it can sign */
     size_t len = 0;
     for (;;) {
         ssize_t n = read(fd, ret + len, SECRET_MAX + 1 - len);
@@ -57,7 +59,9 @@ static const char *read_secret(struct loader *loader, size_t index, const char *
     int code = read_file(path, text, &len);
     if (code < 0) {
         problems_add(loader->problems, &origin, "keys[%zu].%s: %.200s: %s", index, key, path,
-                     code == -EINVAL ? "not a regular file" : error_text(code));
+                     code == -EINVAL  ? "not a regular file"
+                     : code == -EPERM ? "others than its owner can write it, and so sign as this key: chmod go-w"
+                                      : error_text(code));
     } else if (len < CONFIG_SECRET_MIN) {
         problems_add(loader->problems, &origin, "keys[%zu].%s: the secret has %zu bytes, fewer than %d", index, key,
                      len, CONFIG_SECRET_MIN);

@@ -310,6 +310,8 @@ Test(config_bad, keys)
         {"keys: [{id: a, tenant: x, secret_file: /dev/zero}]",
          "t:1: keys[0].secret_file: /dev/zero: not a regular file"},
         {"keys: [{id: a, tenant: x, secret_file: large}]", "t:1: keys[0].secret_file: large: File too large"},
+        {"keys: [{id: a, tenant: x, secret_file: shared}]",
+         "t:1: keys[0].secret_file: shared: others than its owner can write it, and so sign as this key: chmod go-w"},
         {"keys: [{id: a, tenant: x, secret_file: short}]",
          "t:1: keys[0].secret_file: the secret has 15 bytes, fewer than 16"},
         {"keys: [{id: a, tenant: x, secret_file: empty}]",
@@ -330,6 +332,8 @@ Test(config_bad, keys)
     write_file("good", "0123456789abcdef", 16);
     write_file("short", "0123456789abcde\n", 16);
     write_file("empty", "", 0);
+    write_file("shared", "0123456789abcdef", 16);
+    cr_assert_eq(chmod("shared", 0660), 0);
     write_file("large", large, sizeof(large));
     cr_assert_eq(mkfifo("pipe", 0600), 0);
     CHECK_ALL(table);
