@@ -129,7 +129,7 @@ struct ingress {
     struct post_list waiting;
     struct post_list ready;
     struct post_list held;
-    size_t held_bytes; /* of their requests */
+    size_t held_bytes; /* of their requests and answers */
     struct post *spare;
     size_t spare_count;
     struct event *flush;    /* runs when the events of this turn are done */

@@ -15,7 +15,7 @@ enum {
     SPARE_ITEMS_MAX = 1024,
     HOLD_MS = 100,
     HOLD_BYTES_MAX = 16 << 20,
-    HOLD_POST_BYTES = 4096, /* what one costs beside its body */
+    HOLD_POST_BYTES = 4096, /* what one costs beside its body, items and problems */
 };
 
 static void list_add(struct post_list *list, struct post *post)
@@ -151,7 +151,7 @@ void post_settle(struct ingress *ingress, struct owner owner, int status)
 
 static size_t held_bytes(const struct post *post)
 {
-    return HOLD_POST_BYTES + http_body(post->req).len;
+    return HOLD_POST_BYTES + http_body(post->req).len + post->problems.len + post->count * sizeof(*post->items);
 }
 
 /* Half of its signals or more are refused for their tenants' rate or share. Such an answer costs so little that whoever
