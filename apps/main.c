@@ -125,6 +125,27 @@ static const char *nearest_verb(const char *group, const char *typed)
     return near;
 }
 
+/* Words that other programs have for what is called otherwise here. */
+static const char *habit_of(const char *typed)
+{
+    static const char *const habits[][2] = {{"start", "run"},
+                                            {"serve", "run"},
+                                            {"send", "signal send"},
+                                            {"post", "signal send"},
+                                            {"list", "receipt list"},
+                                            {"dlq", "deadletter list"},
+                                            {"health", "status"},
+                                            {"verify", "receipt verify"},
+                                            {"export", "receipt export"},
+                                            {"check", "config check"},
+                                            {"show", "signal show"},
+                                            {"keygen", "key new"}};
+    for (size_t i = 0; i < sizeof(habits) / sizeof(habits[0]); i++)
+        if (strcmp(typed, habits[i][0]) == 0)
+            return habits[i][1];
+    return NULL;
+}
+
 static int unknown_in(const char *group, const char *typed)
 {
     const char *near = typed ? nearest_verb(group, typed) : NULL;
@@ -149,12 +170,17 @@ static int unknown(int argc, char **argv)
         print_verbs(stdout, argv[0]);
         return EXIT_OK;
     }
-    const char *near = nearest_verb(NULL, argv[0]);
+    const char *near = habit_of(argv[0]);
+    near = near ? near : nearest_verb(NULL, argv[0]);
     snprintf(typed, sizeof(typed), "%s %s", argv[0], argc > 1 ? argv[1] : "");
     if (argc > 1 && argv[1][0] != '-' && nearest_verb(NULL, typed))
         near = nearest_verb(NULL, typed);
-    if (near)
+    if (strcmp(argv[0], "stop") == 0)
+        fputs("tai: there is no verb 'stop': press Ctrl-C where `tai run` runs, or send it SIGTERM.\n", stderr);
+    else if (near)
         fprintf(stderr, "tai: there is no verb '%s', did you mean `tai %s`? `tai help` lists all.\n", argv[0], near);
+    else if (argv[0][0] == '-')
+        fprintf(stderr, "tai: options stand behind the verb: tai VERB %s. `tai help` lists the verbs.\n", argv[0]);
     else
         fprintf(stderr, "tai: there is no verb '%s'. `tai help` lists all.\n", argv[0]);
     return EXIT_USAGE;

@@ -276,7 +276,7 @@ static int complete(const struct signal_reader *reader, struct signal *signal, s
     if (!signal->entitlement_id.ptr)
         return error_set(err, -EINVAL, "entitlement_id is missing: a signal names entitlement_id, sku_id or both");
     if (!signal->type.ptr)
-        return error_set(err, -EINVAL, "type is missing");
+        return error_set(err, -EINVAL, "type is missing: what kind of event it is, like \"usage.report\"");
     if (!signal->id.ptr && sender->is_signed)
         return error_set(err, -EINVAL, "id is missing: a sender that signs must name each signal");
     if (!sender->may_event && is_event(signal->type))
