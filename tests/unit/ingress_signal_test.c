@@ -172,7 +172,7 @@ static const struct refusal refusals[] = {
     {"null", "byte 0: a signal must be a JSON object"},
     {"{}", "tenant_id is missing"},
     {"{\"tenant_id\":\"a\"}", "entitlement_id is missing: a signal names entitlement_id, sku_id or both"},
-    {"{\"tenant_id\":\"a\",\"sku_id\":\"b\"}", "type is missing"},
+    {"{\"tenant_id\":\"a\",\"sku_id\":\"b\"}", "type is missing: what kind of event it is, like \"usage.report\""},
     {"{\"id\":\"\"}", "byte 6: id " ID_RULE},
     {"{\"id\":7}", "byte 6: id " ID_RULE},
     {"{\"id\":null}", "byte 6: id " ID_RULE},
