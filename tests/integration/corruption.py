@@ -247,7 +247,7 @@ REQUESTS = {
     "deadletters": "/v1/deadletters?limit=1000", "commands": "/v1/commands/{command}", "receipts": "/v1/receipts?limit=1000",
     "chain_receipts": "/v1/receipts?tenant_id=t2&limit=1000",
 }
-# Read at the start, or by what runs from then on: said in the log, and health fails.
+# Read at the start, or by what runs from then on: looked for at rest only.
 UNASKED = ("partitions", "shards", "chains", "outcome_cursors", "outcome_numbers", "deadletter_counts", "intake", "tenants",
            "receipt_ids", "tiles")
 

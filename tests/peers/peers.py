@@ -1,24 +1,26 @@
 #!/usr/bin/python3
 """Verifiers nobody here wrote agree with the ledger, across a rotation of its key: Go's sumdb/note and sumdb/tlog on
-checkpoints and proofs, npm's jose on receipts as JWS, Python's cryptography on a whole export.
+checkpoints and proofs, Python's jwcrypto on receipts as JWS (and then npm's jose: jose.py), Python's cryptography on a
+whole export.
 
-peers.py TAI DIRECTORY [TEST…]   DIRECTORY: where the Go program and the npm package are kept between runs."""
+peers.py TAI DIRECTORY KEPT [TEST…]   DIRECTORY: where the Go program is kept between runs; KEPT: file for jose.py"""
 import base64
 import fcntl
 import hashlib
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
+
+from jwcrypto import jwk, jws
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import ledger  # noqa: E402
 from checks import main, wait_for  # noqa: E402
 
-BUILT = os.path.abspath(sys.argv.pop(2))
+BUILT, KEPT = os.path.abspath(sys.argv.pop(2)), os.path.abspath(sys.argv.pop(2))
 GO = "/usr/bin/go"  # Debian's, with Debian's golang.org/x/mod below /usr/share/gocode
 
 
@@ -39,35 +41,36 @@ def go_program():
     return program
 
 
-def node_packages():
-    """The pinned packages, by npm itself: its registry, proxy and certificates are those of whoever runs this."""
-    lock = os.path.join(BUILT, "package-lock.json")
-    wanted = open(os.path.join(HERE, "package-lock.json"), encoding="utf-8").read()
-    if not os.path.exists(lock) or open(lock, encoding="utf-8").read() != wanted:
-        shutil.copy(os.path.join(HERE, "package.json"), BUILT)
-        shutil.copy(os.path.join(HERE, "package-lock.json"), lock + ".new")
-        os.rename(lock + ".new", lock)
-        try:
-            run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=BUILT)
-        except BaseException:
-            os.unlink(lock)
-            raise
-    return BUILT
-
-
 class Peers:
     def __init__(self):
         os.makedirs(BUILT, exist_ok=True)
         with open(os.path.join(BUILT, "lock"), "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # the stages of a test run share what is built here
-            self.go, self.packages = go_program(), node_packages()
+            self.go = go_program()
+        self.jws = []
 
     def ask_go(self, question):
         return run([self.go], input=json.dumps(question)).strip()
 
-    def ask_jose(self, jwks, tokens):
-        script = os.path.join(HERE, "verify.mjs")
-        return json.loads(run(["node", script, self.packages], input=json.dumps({"jwks": jwks, "tokens": tokens})))
+    def ask_jwcrypto(self, jwks, tokens):
+        """The verified payloads, in base64, and headers; or the error."""
+        self.jws.append({"jwks": jwks, "tokens": tokens, "payloads": []})
+        keys, results = jwk.JWKSet.from_json(json.dumps(jwks)), []
+        for token in tokens:
+            try:
+                verified = jws.JWS()
+                verified.deserialize(token)
+                verified.verify(keys.get_key(verified.jose_header["kid"]), alg="EdDSA")
+                results.append({"payload": text(verified.payload), "header": verified.jose_header})
+            except jws.InvalidJWSSignature as refused:
+                results.append({"error": str(refused)})
+        self.jws[-1]["payloads"] = [result.get("payload") for result in results]
+        return results
+
+    def keep(self):
+        """For jose.py: what was shown to jwcrypto, and what it made of it."""
+        with open(KEPT, "w", encoding="utf-8") as file:
+            json.dump(self.jws, file)
 
 
 def text(data):
@@ -150,8 +153,8 @@ def check_all(t, tai, peers, vkeys, seed):
         t.contains("Go's refusal", str(refused), "record")
     chosen = rng.sample(records, 8)
     tokens = [tai.get(f"/v1/receipts/{json.loads(record)['receipt_id']}/jws")[1] for record in chosen]
-    results = peers.ask_jose(tai.get("/.well-known/jwks.json")[1], tokens)
-    t.equal("the payloads jose verified", [result.get("payload") for result in results], [text(data) for data in chosen])
+    results = peers.ask_jwcrypto(tai.get("/.well-known/jwks.json")[1], tokens)
+    t.equal("the payloads jwcrypto verified", [result.get("payload") for result in results], [text(data) for data in chosen])
     t.equal("headers", {json.dumps(result.get("header"), sort_keys=True) for result in results},
             {json.dumps({"alg": "EdDSA", "kid": vkeys[0].split("+")[1], "typ": "tai-receipt+jws"}, sort_keys=True)})
     path = os.path.join(t.dir, "export")
@@ -182,8 +185,8 @@ def test_agreement_across_a_rotation(t):
         feed(tai, 900, "first")
         first = tai.get("/v1/ledger/vkey")[1].strip()
         _, old_tokens, old_note = check_all(t, tai, peers, [first], 1)
-        bad = peers.ask_jose(tai.get("/.well-known/jwks.json")[1], [spoiled(old_tokens[0])])
-        t.contains("jose on a changed receipt", bad[0].get("error", ""), "SIGNATURE")
+        bad = peers.ask_jwcrypto(tai.get("/.well-known/jwks.json")[1], [spoiled(old_tokens[0])])
+        t.contains("jwcrypto on a changed receipt", bad[0].get("error", ""), "failed")
         path = new_key(t, tai, "second.key")
     kept = t.file("kept", old_note)
     both = f"ledger:\n  key_file: {path}\n  previous_key_file: {t.dir}/data/ledger.key\n"
@@ -192,8 +195,8 @@ def test_agreement_across_a_rotation(t):
         keys = tai.get("/v1/ledger/vkey")[1].split()
         t.equal("published: the new key, then the old one", (len(keys), keys[-1]), (2, first))
         _, tokens, _ = check_all(t, tai, peers, [keys[0], first], 2)
-        results = peers.ask_jose(tai.get("/.well-known/jwks.json")[1], old_tokens + tokens)
-        t.equal("jose takes both keys' receipts", [result.get("error") for result in results], [None] * 16)
+        results = peers.ask_jwcrypto(tai.get("/.well-known/jwks.json")[1], old_tokens + tokens)
+        t.equal("jwcrypto takes both keys' receipts", [result.get("error") for result in results], [None] * 16)
         for vkey in keys:
             now = tai.cli("ledger", "verify", "--vkey", vkey, "--vkey", first, "--checkpoint", kept)
             t.equal("the log extends the checkpoint kept", (now.returncode, now.stderr), (0, ""))
@@ -201,11 +204,12 @@ def test_agreement_across_a_rotation(t):
         feed(tai, 30, "third")
         t.equal("both are published still", tai.get("/v1/ledger/vkey")[1].split(), keys)
         check_all(t, tai, peers, [keys[0]], 3)
-        results = peers.ask_jose(tai.get("/.well-known/jwks.json")[1], old_tokens)
-        t.equal("jose takes old receipts", [result.get("error") for result in results], [None] * 8)
+        results = peers.ask_jwcrypto(tai.get("/.well-known/jwks.json")[1], old_tokens)
+        t.equal("jwcrypto takes old receipts", [result.get("error") for result in results], [None] * 8)
         export = tai.cli("receipt", "export").stdout
         seen = tai.cli("ledger", "verify", t.file("third", export), "--vkey", first)
         t.equal("the old key alone no longer does", (seen.returncode, "not signed by the key" in seen.stderr), (5, True))
+    peers.keep()
 
 
 main(globals())
