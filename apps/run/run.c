@@ -188,7 +188,7 @@ static int run_worker(const struct run *run, struct config *config, int lifeline
 /* Under load memory is not given back to the system between two batches, only to be asked for again, page by page. */
 static void keep_memory(void)
 {
-    mallopt(M_TRIM_THRESHOLD, 64 << 20);
+    mallopt(M_TRIM_THRESHOLD, 2 << 20);
     mallopt(M_MMAP_THRESHOLD, 4 << 20);
 }
 
