@@ -5,7 +5,9 @@
  * again.
  *
  * Waiting to be alone: the batch is parked. Other partitions finish what they have begun and begin nothing; when all of
- * them rest, the attempt goes on, and when its batch is over all of them run again. */
+ * them rest, the attempt goes on, and when its batch is over all of them run again. If its partition is dropped
+ * instead, they rest until the lease is given back, which withdraws the attempt: till then it would count against the
+ * suspect. */
 #include "jidoka/worker.h"
 
 #include <errno.h>
@@ -123,6 +125,22 @@ void attempts_left(struct partition *p)
     turn(jidoka);
     for (int64_t i = 0; was_alone && i < jidoka->config->partitions; i++)
         event_active(jidoka->partitions[i].ready, EV_TIMEOUT, 0);
+}
+
+void attempts_dropped(struct partition *p)
+{
+    if (p->jidoka->alone == p && !p->parked)
+        p->giving = true;
+    else
+        attempts_left(p);
+}
+
+void attempts_withdrawn(struct partition *p)
+{
+    if (p->jidoka->alone != p)
+        return;
+    p->jidoka->dropped = true; /* so that it is owned again soon */
+    attempts_left(p);
 }
 
 void attempt_guard(struct batch *batch, const struct identity *identity, uint32_t attempts,

@@ -8,8 +8,11 @@ static void take_lease(struct jidoka *jidoka, struct partition *p, const struct 
         metric_inc(jidoka->metrics.leases_lost);
         partition_leave(p);
     }
-    if (!lease)
+    if (!lease) {
         p->giving = false;
+        if (p->state == PARTITION_UNOWNED)
+            attempts_withdrawn(p);
+    }
     if (!lease || p->giving || jidoka->stopping)
         return;
     p->outcomes_open = lease->outcomes_open;

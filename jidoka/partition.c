@@ -228,7 +228,7 @@ void partition_drop(struct partition *p)
     partition_lookup_done(&p->restore);
     p->release_head = p->release_tail = NULL;
     p->frame_at = p->retrying = 0;
-    attempts_left(p);
+    attempts_dropped(p);
     triage_dropped(p);
     metric_move(jidoka->metrics.waiting, -(int64_t)p->waiting);
     metric_move(jidoka->metrics.acting, -(int64_t)p->acting);

@@ -86,7 +86,7 @@ struct partition {
     uint32_t id;
     enum partition_state state;
     bool leaving;      /* drop it once the request under way is done */
-    bool giving;       /* beyond this worker's share: dropped, then released by a heartbeat */
+    bool giving;       /* beyond this worker's share, or left in an attempt: dropped, then released by a heartbeat */
     bool subscribed;   /* to its queue */
     bool commands;     /* some may be pending */
     bool parked;       /* its batch waits until all others rest (attempts.c) */
@@ -308,6 +308,9 @@ void attempt_guard(struct batch *batch, const struct identity *identity, uint32_
                    void (*go_on)(struct batch *batch));
 bool attempts_hold(struct partition *p); /* another partition wants to be alone: nothing is begun */
 void attempts_left(struct partition *p); /* its batch is over */
+/* Dropped: if it was alone it stays so, its lease to be given back, until its attempt is withdrawn. */
+void attempts_dropped(struct partition *p);
+void attempts_withdrawn(struct partition *p); /* a heartbeat was answered after it was dropped: the lease is gone */
 void attempt_done(struct batch *batch);
 
 /* waiting.c: rows that wait, in line behind their governor or deferred */

@@ -37,6 +37,16 @@ static void die_after(struct pipeline *p, unsigned commits)
     pipeline_restart(p);
 }
 
+/* The n-th commit from here is answered so; waits until the partition is owned again. */
+static void answer_commit(struct pipeline *p, enum faulty_kind kind, unsigned countdown, int status)
+{
+    unsigned seen = faulty_seen(p->faulty, OP_COMMIT);
+    faulty_set(p->faulty, OP_COMMIT,
+               (struct faulty_fault){kind, .countdown = countdown, .repeat = 1, .status = status});
+    while (faulty_seen(p->faulty, OP_COMMIT) <= seen + countdown)
+        pipeline_turn(p);
+}
+
 /* Entitlements of one partition, and one of the other. */
 static const char *entitlement_in(uint32_t partition)
 {
@@ -118,6 +128,29 @@ static void test_neighbours(void)
     end(&p);
 }
 
+/* A suspect's second attempt, alone, has its reply lost; tried again it is refused, and the partition is dropped. The
+ * worker dies next of the other suspect, which had to wait until the attempt was withdrawn. */
+static void test_reply_lost(void)
+{
+    struct pipeline p;
+    pipeline_init(&p);
+    begin(&p);
+    const char *here = entitlement_in(0), *there = entitlement_in(1);
+    SEND(&p, {.id = "a", .entitlement = here});
+    SEND(&p, {.id = "q", .entitlement = there});
+    faulty_set(p.faulty, OP_COMMIT, (struct faulty_fault){FAULT_HOLD, .countdown = 2, .repeat = 2});
+    while (faulty_held(p.faulty) < 2) /* both attempts are begun, neither end is committed */
+        pipeline_turn(&p);
+    pipeline_restart(&p);
+    answer_commit(&p, FAULT_AFTER, 0, -EIO);
+    die_after(&p, 2); /* the attempt again, refused; the other's attempt, and its end */
+    pipeline_settle(&p);
+    bool first = strcmp(pipeline_row(&p, "acme", here, "a"), "executed") == 0;
+    CHECK_TEXT(pipeline_row(&p, "acme", here, "a"), first ? "executed" : "deadlettered poison");
+    CHECK_TEXT(pipeline_row(&p, "acme", there, "q"), first ? "deadlettered poison" : "executed");
+    end(&p);
+}
+
 /* Waiting rows released one by one are attempts as well. */
 static void test_released(void)
 {
@@ -137,16 +170,6 @@ static void test_released(void)
     CHECK_TEXT(pipeline_row(&p, "acme", here, "b"), "executed");
     CHECK_INT(pipeline_totals(&p).waiting, 0);
     end(&p);
-}
-
-/* The n-th commit from here is answered so; waits until the partition is owned again. */
-static void answer_commit(struct pipeline *p, enum faulty_kind kind, unsigned countdown, int status)
-{
-    unsigned seen = faulty_seen(p->faulty, OP_COMMIT);
-    faulty_set(p->faulty, OP_COMMIT,
-               (struct faulty_fault){kind, .countdown = countdown, .repeat = 1, .status = status});
-    while (faulty_seen(p->faulty, OP_COMMIT) <= seen + countdown)
-        pipeline_turn(p);
 }
 
 /* A worker that lives on has not died of what it had begun: neither a commit that is refused, nor one whose reply was
@@ -243,6 +266,7 @@ int main(void)
                                               {"neighbours", test_neighbours},
                                               {"released", test_released},
                                               {"innocent", test_innocent},
+                                              {"reply_lost", test_reply_lost},
                                               {"recovered", test_recovered},
                                               {"leaves_while_parked", test_leaves_while_parked},
                                               {NULL, NULL}};
