@@ -1,5 +1,6 @@
 /* One thread that owns one SQLite connection and group-commits everybody's work: each turn takes all queued jobs, runs
- * the reads first, then every write, undone by itself if it fails, in one transaction, one COMMIT (one fsync) for all.
+ * the reads first (after some ms of them the others wait for the next turn, if there are writes), then every write,
+ * undone by itself if it fails, in one transaction, one COMMIT (one fsync) for all.
  * A job's `done` runs on the thread that submitted it, after that COMMIT (or the failure). Knows no domain words.
  *
  * SQLite 3.40.1 lacks the WAL-reset fix, so no second connection ever writes or checkpoints the file. An fsync failure

@@ -1,5 +1,6 @@
 /* The turns of the database thread: take everything queued, reads first, then all writes in one transaction, deliver,
- * then checkpoint if the log has grown. Sleeps on a semaphore while nothing is queued.
+ * then checkpoint if the log has grown. Reads that would keep writes waiting for long are left for the next turn.
+ * Sleeps on a semaphore while nothing is queued.
  *
  * Savepoints make SQLite copy each page a job touches, and nearly always all jobs of a turn succeed: so they run in one
  * transaction without, and if one fails, all of it is rolled back and they run again, each in its savepoint (but for
@@ -11,6 +12,8 @@
 
 #include <errno.h>
 #include <unistd.h>
+
+enum { READS_US = 5000 }; /* of a turn, while writes wait */
 
 struct chain {
     struct db_job *first;
@@ -47,11 +50,11 @@ void db_push(struct db *db, struct db_job *job)
         sem_post(&db->wake);
 }
 
-/* All that is queued, newest first; waits until there is something. */
-static struct db_job *take(struct db *db)
+/* All that is queued, newest first; if wait, until there is something. */
+static struct db_job *take(struct db *db, bool wait)
 {
     struct db_job *head = atomic_exchange_explicit(&db->intake, NULL, memory_order_acq_rel);
-    while (!head || head == &db->asleep) {
+    while ((!head && wait) || head == &db->asleep) {
         struct db_job *none = NULL;
         if (atomic_compare_exchange_strong_explicit(&db->intake, &none, &db->asleep, memory_order_acq_rel,
                                                     memory_order_relaxed))
@@ -61,7 +64,8 @@ static struct db_job *take(struct db *db)
     return head;
 }
 
-static void sort(struct db *db, struct db_job *newest, struct work *work)
+/* later: reads that the last turn left. */
+static void sort(struct db *db, struct db_job *newest, struct db_job *later, struct work *work)
 {
     struct db_job *oldest = NULL;
     while (newest) {
@@ -74,6 +78,11 @@ static void sort(struct db *db, struct db_job *newest, struct work *work)
     chain_init(&work->reads);
     chain_init(&work->writes);
     chain_init(&work->closes);
+    while (later) {
+        struct db_job *job = later;
+        later = job->next;
+        chain_add(&work->reads, job);
+    }
     while (oldest) {
         struct db_job *job = oldest;
         oldest = job->next;
@@ -139,20 +148,25 @@ static int run_job(struct db *db, struct db_job *job)
     return status;
 }
 
-static void run_reads(struct db *db, struct chain *reads)
+/* Returns those left for the next turn, once the first have taken long enough of one in which patient is false. */
+static struct db_job *run_reads(struct db *db, struct chain *reads, bool patient)
 {
     struct db_conn *conn = &db->conn;
-    if (!reads->first)
-        return;
+    struct db_job *job = reads->first;
+    if (!job)
+        return NULL;
+    int64_t until = patient ? INT64_MAX : clock_mono_us(&clock_system) + READS_US;
     db_exec(conn, "BEGIN"); /* one snapshot for all; without it each statement opens its own */
-    for (struct db_job *job = reads->first, *next; job; job = next) {
-        next = job->next;
+    do {
+        struct db_job *next = job->next;
         job->status = run_job(db, job);
         finish(job);
-    }
+        job = next;
+    } while (job && (patient || clock_mono_us(&clock_system) < until));
     if (!sqlite3_get_autocommit(conn->handle))
         db_exec(conn, "COMMIT");
     deliver(db, 0);
+    return job;
 }
 
 static int begin(struct db_conn *conn)
@@ -321,11 +335,12 @@ void *db_thread(void *arg)
 {
     struct db *db = arg;
     struct work work;
+    struct db_job *later = NULL;
     do {
-        sort(db, take(db), &work);
+        sort(db, take(db, !later), later, &work);
         atomic_fetch_add_explicit(&db->stats.turns, 1, memory_order_relaxed);
         atomic_fetch_add_explicit(&db->stats.jobs, work.count, memory_order_relaxed);
-        run_reads(db, &work.reads);
+        later = run_reads(db, &work.reads, !work.writes.first || work.closes.first || work.stop);
         run_writes(db, &work.writes);
         close_ports(db, &work.closes);
     } while (!work.stop);

@@ -70,6 +70,42 @@ static void reads_see_only_what_was_committed(void)
     fixture_remove(&f);
 }
 
+static int slow_read(struct db_conn *conn, struct db_job *job)
+{
+    const struct timespec pause = {.tv_nsec = 8000000};
+    nanosleep(&pause, NULL);
+    return step_run(conn, job);
+}
+
+static void slow_reads_do_not_hold_writes_up(void)
+{
+    struct fixture f;
+    fixture_dir(&f);
+    fixture_open(&f, NULL);
+    int orders = 0;
+    struct hold hold;
+    hold_begin(&hold, f.port);
+    struct step reads[3];
+    struct step write = step_write(1);
+    write.orders = &orders;
+    for (int i = 0; i < 3; i++) {
+        reads[i] = step_read();
+        reads[i].job.run = slow_read;
+        reads[i].orders = &orders;
+        db_submit(f.port, &reads[i].job);
+    }
+    db_submit(f.port, &write.job);
+    hold_end(&hold);
+    port_wait(f.port, &reads[2].finished);
+    hold_done(&hold, f.port);
+    CHECK_INT(reads[0].rows, 0);
+    CHECK_INT(write.order, 2);
+    CHECK_INT(reads[1].order, 3);
+    CHECK_INT(reads[2].rows, 1);
+    fixture_close(&f);
+    fixture_remove(&f);
+}
+
 static int reads_while_writing(struct db_conn *conn, struct db_job *job)
 {
     (void)job;
@@ -372,6 +408,7 @@ int main(void)
     return check_main((const struct check_case[]){
         {"group_commit_groups", group_commit_groups},
         {"reads_see_only_what_was_committed", reads_see_only_what_was_committed},
+        {"slow_reads_do_not_hold_writes_up", slow_reads_do_not_hold_writes_up},
         {"statements_come_back_clean", statements_come_back_clean},
         {"failing_jobs_roll_back_alone", failing_jobs_roll_back_alone},
         {"notify_follows_the_commit", notify_follows_the_commit},
