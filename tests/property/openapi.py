@@ -2,7 +2,8 @@
 server errors, no statuses, types, headers or answers that are not documented, nothing malformed accepted, 405 with
 Allow for other methods. Seeds are fixed. Usage: openapi.py BINARY [EXAMPLES [SEED]]
 
-The tester is installed from PyPI, pinned (requirements.txt), into build/schemathesis; pip's own environment holds."""
+The tester is installed from PyPI, pinned (requirements.txt), into build/schemathesis; pip's own environment holds.
+Where PyPI cannot be reached the test is skipped, and says so."""
 import hashlib
 import json
 import os
