@@ -1,9 +1,9 @@
 /* Wiring: one store handle, the tail and the API on one loop. */
 #include "andon/andon.h"
 
-#include "andon/api.h"
-#include "andon/ledger_keys.h"
-#include "andon/tail.h"
+#include "andon/api/api.h"
+#include "andon/ledger/keys.h"
+#include "andon/ledger/tail.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define TAI_ANDON_ANDON_H
 
 #include "andon/backup.h"
-#include "common/http.h"
+#include "common/http/http.h"
 #include "common/log.h"
 #include "config/config.h"
 #include "kaizen/metrics.h"

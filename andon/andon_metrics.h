@@ -2,7 +2,7 @@
 #ifndef TAI_ANDON_ANDON_METRICS_H
 #define TAI_ANDON_ANDON_METRICS_H
 
-#include "andon/receipt.h"
+#include "andon/ledger/receipt.h"
 #include "common/clock.h"
 #include "kaizen/metrics.h"
 

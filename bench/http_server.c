@@ -1,6 +1,6 @@
 /* The pipeline's HTTP server alone: every POST to /v1/signals is answered 202 at once, for comparison with nginx's
  * `return 202`. Prints its port; runs until it is killed. */
-#include "common/http.h"
+#include "common/http/http.h"
 #include "common/loop.h"
 
 #include <stdio.h>

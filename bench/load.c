@@ -3,7 +3,7 @@
 #include "bench/probes.h"
 #include "bench/signals.h"
 #include "common/clock.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/mem.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * descriptor do not mix. A log that cannot be written is dropped: there is nowhere left to say so. Keeps errno. */
 #include "common/log.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/utf8.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
  * what config_sha256 covers. Secrets appear as "***" in both. */
 #include "config/options.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 enum { ORIGIN_COLUMN = 44 };
 

@@ -3,7 +3,7 @@
  * runs on the loop's thread. */
 #include "ingress/internal.h"
 
-#include "common/http_guard.h"
+#include "common/http/guard.h"
 
 #include <errno.h>
 #include <stdlib.h>

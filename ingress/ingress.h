@@ -3,7 +3,7 @@
 #ifndef TAI_INGRESS_INGRESS_H
 #define TAI_INGRESS_INGRESS_H
 
-#include "common/http.h"
+#include "common/http/http.h"
 #include "common/log.h"
 #include "config/config.h"
 #include "kanban/backend.h"

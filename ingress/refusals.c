@@ -2,7 +2,7 @@
  * they leave. What is under way keeps what it takes to be summed again. */
 #include "ingress/refusals.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/mem.h"
 
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #define TAI_INGRESS_SIGNAL_H
 
 #include "common/clock.h"
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/mem.h"
 #include "kanban/frame.h"
 

@@ -3,9 +3,9 @@
 #ifndef TAI_JIDOKA_POLICY_H
 #define TAI_JIDOKA_POLICY_H
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "config/config.h"
-#include "jidoka/governor.h"
+#include "jidoka/governor/governor.h"
 
 enum policy_kind { POLICY_PASS, POLICY_ALLOW, POLICY_ACTION, POLICY_DENY };
 

@@ -1,7 +1,7 @@
 /* Writes the canonical text of an outcome by hand: the members stand in the order RFC 8785 sorts them, so nothing is
  * sorted at run time. */
 #include "jidoka/receipt_text.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 static void add_alerts(const struct receipt_fields *fields, struct buf *out)
 {

@@ -3,7 +3,7 @@
 #ifndef TAI_JIDOKA_RECEIPT_TEXT_H
 #define TAI_JIDOKA_RECEIPT_TEXT_H
 
-#include "jidoka/governor.h"
+#include "jidoka/governor/governor.h"
 
 /* The command that an `operator` receipt is of. */
 struct receipt_operation {

@@ -3,7 +3,7 @@
  * lock for the length of one exposition. Output beyond the buffer's cap leaves the buffer failed. */
 #include "kaizen/registry.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <math.h>
 

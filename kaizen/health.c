@@ -3,7 +3,7 @@
  * the checks, borrows the registry. */
 #include "kaizen/health.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/mem.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef TAI_KAIZEN_HEALTH_H
 #define TAI_KAIZEN_HEALTH_H
 
-#include "common/http.h"
+#include "common/http/http.h"
 #include "kaizen/metrics.h"
 
 enum health_status { HEALTH_PASS, HEALTH_WARN, HEALTH_FAIL };

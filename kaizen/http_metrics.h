@@ -3,7 +3,7 @@
 #ifndef TAI_KAIZEN_HTTP_METRICS_H
 #define TAI_KAIZEN_HTTP_METRICS_H
 
-#include "common/http.h"
+#include "common/http/http.h"
 #include "kaizen/metrics.h"
 
 struct http_metrics;

@@ -2,7 +2,7 @@
 #ifndef TAI_KANBAN_SQLITE_INTERNAL_H
 #define TAI_KANBAN_SQLITE_INTERNAL_H
 
-#include "common/db.h"
+#include "common/db/db.h"
 #include "kanban/lanes.h"
 
 /* Makes the table if it is not there, and puts what it holds into the lanes, bytes left out. Waits for the answer. */

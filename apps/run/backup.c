@@ -6,10 +6,10 @@
  * up, so that nobody else meets a full disk for its sake. The status is shared under a lock; the rest is the thread's.
  */
 #include "apps/run/backup.h"
-#include "andon/ledger_keys.h"
-#include "andon/signer.h"
-#include "apps/manifest.h"
-#include "common/db_backup.h"
+#include "andon/ledger/keys.h"
+#include "andon/ledger/signer.h"
+#include "apps/cli/manifest.h"
+#include "common/db/backup.h"
 #include "common/mem.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #define TAI_APPS_RUN_BACKUP_H
 
 #include "andon/backup.h"
-#include "common/db.h"
+#include "common/db/db.h"
 #include "common/log.h"
 #include "config/config.h"
 

@@ -2,7 +2,7 @@
  * taken only when everything behind is ready; stopped front to back, so that what was accepted is finished. */
 #include "apps/run/embedded.h"
 #include "andon/andon.h"
-#include "apps/manifest.h"
+#include "apps/cli/manifest.h"
 #include "apps/run/backup.h"
 #include "apps/run/damage.h"
 #include "apps/run/data_lock.h"

@@ -1,7 +1,7 @@
 /* The new configuration is read and judged whole before anything is touched; from there on nothing can fail. On the
  * worker's main thread. */
 #include "apps/run/reload.h"
-#include "apps/cli.h"
+#include "apps/cli/cli.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* `tai run`: the embedded default. The supervisor only knows the command line; the worker loads the configuration, so
  * that a mistake in it is told once and nothing is restarted. */
-#include "apps/cli.h"
+#include "apps/cli/cli.h"
 #include "apps/run/embedded.h"
 #include "apps/run/reload.h"
 #include "apps/run/supervisor.h"

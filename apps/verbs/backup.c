@@ -1,10 +1,10 @@
 /* `tai backup`: has the running service copy its data set, waits for the end, and reads the copy back against its
  * manifest. The service makes the directory, so its path is the service's and both must be on one machine. */
-#include "apps/manifest.h"
-#include "apps/output.h"
-#include "apps/progress.h"
-#include "apps/session.h"
-#include "common/db.h"
+#include "apps/cli/manifest.h"
+#include "apps/cli/output.h"
+#include "apps/cli/progress.h"
+#include "apps/cli/session.h"
+#include "common/db/db.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,10 +1,10 @@
 /* `tai bench`: a load of one's own on a running server, and what it makes of it. The load generator is bench/load.h;
  * here are its options, its conditions and its result in words. */
-#include "apps/bench_server.h"
-#include "apps/output.h"
-#include "apps/progress.h"
-#include "apps/session.h"
-#include "apps/signing_key.h"
+#include "apps/cli/bench_server.h"
+#include "apps/cli/output.h"
+#include "apps/cli/progress.h"
+#include "apps/cli/session.h"
+#include "apps/cli/signing_key.h"
 #include "bench/load.h"
 #include "common/mem.h"
 

@@ -1,5 +1,5 @@
 /* `tai command list`: what operators ordered, and what became of it. */
-#include "apps/list.h"
+#include "apps/cli/list.h"
 
 static const struct cli_option options[] = {
     {.name = "command", .value = "COMMAND", .help = "only this one: halt, requeue, …", .form = &form_command},

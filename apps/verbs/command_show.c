@@ -1,6 +1,6 @@
 /* `tai command show`: one command, and how it ended. */
-#include "apps/output.h"
-#include "apps/session.h"
+#include "apps/cli/output.h"
+#include "apps/cli/session.h"
 
 enum { JSON, SERVER };
 

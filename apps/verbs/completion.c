@@ -1,6 +1,6 @@
 /* `tai completion`: a script for bash. It holds the verbs; options are asked of each verb's --help when they are
  * needed, so that they are always those of the program that is there. */
-#include "apps/cli.h"
+#include "apps/cli/cli.h"
 
 #include <stdio.h>
 #include <string.h>

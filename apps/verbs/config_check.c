@@ -1,7 +1,7 @@
 /* `tai config check`: every problem of a configuration at once, without starting anything. */
-#include "apps/check_data.h"
-#include "apps/cli.h"
-#include "apps/output.h"
+#include "apps/cli/check_data.h"
+#include "apps/cli/cli.h"
+#include "apps/cli/output.h"
 #include "common/mem.h"
 #include "config/config.h"
 

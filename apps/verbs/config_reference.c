@@ -1,5 +1,5 @@
 /* `tai config reference`: the option table as Markdown, the text of docs/configuration.md. */
-#include "apps/cli.h"
+#include "apps/cli/cli.h"
 #include "config/config.h"
 
 static const struct cli_option options[] = {{0}};

@@ -1,5 +1,5 @@
 /* `tai config show`: the values in effect, and where each comes from. Secrets are never shown. */
-#include "apps/cli.h"
+#include "apps/cli/cli.h"
 #include "config/config.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* `tai deadletter list`: one line a dead letter. */
-#include "apps/deadletters.h"
-#include "apps/list.h"
+#include "apps/cli/deadletters.h"
+#include "apps/cli/list.h"
 
 static const struct cli_option options[] = {CLI_DEADLETTER_FILTERS, CLI_LIST, {0}};
 

@@ -1,9 +1,9 @@
 /* `tai deadletter requeue` and `tai deadletter discard`: by id or by filter. */
-#include "apps/command.h"
-#include "apps/deadletters.h"
-#include "apps/list.h"
-#include "apps/output.h"
-#include "apps/signal_revision.h"
+#include "apps/cli/command.h"
+#include "apps/cli/deadletters.h"
+#include "apps/cli/list.h"
+#include "apps/cli/output.h"
+#include "apps/cli/signal_revision.h"
 #include "common/mem.h"
 
 #include <inttypes.h>

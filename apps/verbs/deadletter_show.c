@@ -1,7 +1,7 @@
 /* `tai deadletter show`: one dead letter with its signal, for people or exactly the signal's bytes. */
-#include "apps/diff.h"
-#include "apps/output.h"
-#include "apps/session.h"
+#include "apps/cli/diff.h"
+#include "apps/cli/output.h"
+#include "apps/cli/session.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 /* `tai governor halt|resume|activate|reset-quota`: one command, and its end. */
-#include "apps/command.h"
-#include "apps/output.h"
+#include "apps/cli/command.h"
+#include "apps/cli/output.h"
 #include "common/mem.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* `tai governor list`: one line a governor. */
-#include "apps/list.h"
+#include "apps/cli/list.h"
 
 static const struct cli_option options[] = {
     CLI_TENANT("only this tenant's"),

@@ -1,6 +1,6 @@
 /* `tai governor show`: the record of one governor. */
-#include "apps/output.h"
-#include "apps/session.h"
+#include "apps/cli/output.h"
+#include "apps/cli/session.h"
 
 enum { JSON, SERVER };
 

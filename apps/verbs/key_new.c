@@ -1,8 +1,8 @@
 /* `tai key new`: secrets are made here, from the kernel's random bytes, and shown once or written to a new file that
  * only its owner can read. Nothing is ever overwritten, and no server is asked. */
-#include "andon/note.h"
-#include "apps/cli.h"
-#include "apps/output.h"
+#include "andon/ledger/note.h"
+#include "apps/cli/cli.h"
+#include "apps/cli/output.h"
 #include "common/clock.h"
 #include "common/hash.h"
 #include "config/config.h"

@@ -1,10 +1,10 @@
 /* `tai ledger verify`: whole exports offline, compared with checkpoints kept from earlier days; or, without an export,
  * the running ledger: its checkpoint now, and the proof that it extends those. */
-#include "andon/merkle_proof.h"
-#include "apps/outfile.h"
-#include "apps/progress.h"
-#include "apps/session.h"
-#include "apps/verifying.h"
+#include "andon/ledger/merkle_proof.h"
+#include "apps/cli/outfile.h"
+#include "apps/cli/progress.h"
+#include "apps/cli/session.h"
+#include "apps/cli/verifying.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

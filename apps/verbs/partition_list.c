@@ -1,5 +1,5 @@
 /* `tai partition list`: who works on which, what it counted, what is open in it. */
-#include "apps/list.h"
+#include "apps/cli/list.h"
 
 static const struct cli_option options[] = {CLI_LIST, {0}};
 

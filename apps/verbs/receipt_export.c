@@ -1,10 +1,10 @@
-/* `tai receipt export`: the log of one shard up to its checkpoint, in the form of andon/export.h; or, of a selection,
- * each receipt with its proof, in that of andon/bundle.h. Both verify offline. */
-#include "andon/bundle.h"
-#include "apps/list.h"
-#include "apps/outfile.h"
-#include "apps/progress.h"
-#include "apps/session.h"
+/* `tai receipt export`: the log of one shard up to its checkpoint, in the form of andon/ledger/export.h; or, of a
+ * selection, each receipt with its proof, in that of andon/ledger/bundle.h. Both verify offline. */
+#include "andon/ledger/bundle.h"
+#include "apps/cli/list.h"
+#include "apps/cli/outfile.h"
+#include "apps/cli/progress.h"
+#include "apps/cli/session.h"
 #include "common/lines.h"
 #include "common/mem.h"
 

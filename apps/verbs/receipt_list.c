@@ -1,5 +1,5 @@
 /* `tai receipt list`: a tenant's chain, or a shard's log. */
-#include "apps/list.h"
+#include "apps/cli/list.h"
 
 enum { TENANT, SHARD };
 

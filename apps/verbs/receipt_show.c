@@ -1,6 +1,6 @@
 /* `tai receipt show`: one receipt, for people or exactly as it was hashed. */
-#include "apps/output.h"
-#include "apps/session.h"
+#include "apps/cli/output.h"
+#include "apps/cli/session.h"
 #include "common/hash.h"
 
 #include <stdio.h>

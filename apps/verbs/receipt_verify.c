@@ -1,11 +1,11 @@
 /* `tai receipt verify`: receipts offline, with nothing but the public key: a bundle or a whole export, a receipt with
  * its proof, or a receipt as JWS. The first bytes of the file say which. */
-#include "andon/bundle.h"
-#include "andon/jws.h"
-#include "andon/receipt.h"
-#include "andon/tlog_proof.h"
-#include "apps/progress.h"
-#include "apps/verifying.h"
+#include "andon/ledger/bundle.h"
+#include "andon/ledger/jws.h"
+#include "andon/ledger/receipt.h"
+#include "andon/ledger/tlog_proof.h"
+#include "apps/cli/progress.h"
+#include "apps/cli/verifying.h"
 #include "common/lines.h"
 
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* `tai signal send`: reads signals, collects batches, has them posted, prints what became of them. */
-#include "apps/output.h"
-#include "apps/progress.h"
-#include "apps/session.h"
-#include "apps/signal_input.h"
-#include "apps/signal_post.h"
-#include "apps/signing_key.h"
-#include "common/http.h"
+#include "apps/cli/output.h"
+#include "apps/cli/progress.h"
+#include "apps/cli/session.h"
+#include "apps/cli/signal_input.h"
+#include "apps/cli/signal_post.h"
+#include "apps/cli/signing_key.h"
+#include "common/http/http.h"
 #include "common/mem.h"
 
 #include <errno.h>

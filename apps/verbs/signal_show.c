@@ -1,6 +1,6 @@
 /* `tai signal show`: what became of a signal, with its receipts. */
-#include "apps/output.h"
-#include "apps/session.h"
+#include "apps/cli/output.h"
+#include "apps/cli/session.h"
 
 #include <stdio.h>
 

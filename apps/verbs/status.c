@@ -1,6 +1,6 @@
 /* `tai status`: both listeners, the queue, the signals, the ledger, at a glance. */
-#include "apps/output.h"
-#include "apps/session.h"
+#include "apps/cli/output.h"
+#include "apps/cli/session.h"
 #include "common/clock.h"
 
 #include <errno.h>

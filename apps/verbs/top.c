@@ -1,9 +1,9 @@
 /* `tai top`: a live view of both listeners, on a terminal as a page, otherwise line by line. It only reads /health,
  * /metrics, /v1/status and /v1/partitions. What does not answer is said and asked again. */
-#include "apps/output.h"
-#include "apps/screen.h"
-#include "apps/session.h"
-#include "apps/top_view.h"
+#include "apps/cli/output.h"
+#include "apps/cli/screen.h"
+#include "apps/cli/session.h"
+#include "apps/cli/top_view.h"
 #include "common/clock.h"
 
 #include <errno.h>

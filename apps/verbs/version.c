@@ -1,6 +1,6 @@
 /* `tai version`: of the program, and of the libraries it runs on, for reports of trouble. */
-#include "apps/cli.h"
-#include "apps/output.h"
+#include "apps/cli/cli.h"
+#include "apps/cli/output.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>

@@ -1,5 +1,5 @@
 /* The offline check: dead letters against the rows of their signals and their receipts, commands, attempts. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "store/sqlite/check_internal.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
  * one:
  *   {"action":"…","action_id":"…","attempt":1,"deadline_ms":…,"policy":"…","probe":false,"redrive":0,"signal_id":"…"}
  * Database thread only. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "store/sqlite/internal.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-/* The SQLite store: tables in the database file that one db thread owns (common/db.h). */
+/* The SQLite store: tables in the database file that one db thread owns (common/db/db.h). */
 #ifndef TAI_STORE_SQLITE_SQLITE_H
 #define TAI_STORE_SQLITE_SQLITE_H
 
-#include "common/db.h"
-#include "common/db_reader.h"
+#include "common/db/db.h"
+#include "common/db/reader.h"
 #include "store/backend.h"
 #include "store/check.h"
 

@@ -1,5 +1,5 @@
 /* Any bytes as an export: refused with a reason, or one of the logs that were really signed. */
-#include "andon/export.h"
+#include "andon/ledger/export.h"
 
 #include <stdlib.h>
 

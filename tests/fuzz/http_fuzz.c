@@ -1,6 +1,6 @@
 /* HTTP parsing without sockets. Input: two bytes (little-endian) say where the rest is cut into two reads. Answers must
  * be the same for every cut, but for the 100 that is only sent while the body has not come. */
-#include "common/http.h"
+#include "common/http/http.h"
 #include "common/mem.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* Whatever bytes come: the scanner refuses them at an offset inside, or yields spans inside the text whose canonical
  * form parses again to the same canonical form. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/utf8.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Any bytes as a vkey and as a signed checkpoint. The key below signed two checkpoints, and its private half is gone:
  * nothing else may verify under it. */
-#include "andon/note.h"
+#include "andon/ledger/note.h"
 
 #include <stdlib.h>
 

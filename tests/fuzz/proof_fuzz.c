@@ -1,8 +1,8 @@
 /* Any bytes as a tlog-proof, as a JWS and as a bundle: refused with a reason, or what it really is. The key signed one
  * checkpoint of six receipts, and its private half is gone: no JWS verifies under it, no bundle of another log. */
-#include "andon/bundle.h"
-#include "andon/jws.h"
-#include "andon/tlog_proof.h"
+#include "andon/ledger/bundle.h"
+#include "andon/ledger/jws.h"
+#include "andon/ledger/tlog_proof.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* The receipts of every shard, read once in log order. */
 #include "sim/checker.h"
 
-#include "common/json.h"
-#include "jidoka/governor.h"
+#include "common/json/json.h"
+#include "jidoka/governor/governor.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #include "sim/database.h"
 
 #include "common/buf.h"
-#include "common/db_internal.h"
+#include "common/db/internal.h"
 #include "common/mem.h"
 
 #include <errno.h>

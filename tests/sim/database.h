@@ -1,4 +1,4 @@
-/* The database thread without its thread: the real turns of common/db_thread.c over an in-memory database, run when the
+/* The database thread without its thread: the real turns of common/db/thread.c over an in-memory database, run when the
  * simulator says so over the jobs it chooses. The database survives what is killed around it; jobs and completions of
  * the killed do not.
  *
@@ -7,7 +7,7 @@
 #ifndef TAI_TESTS_SIM_DATABASE_H
 #define TAI_TESTS_SIM_DATABASE_H
 
-#include "common/db.h"
+#include "common/db/db.h"
 #include "sim/random.h"
 
 #include <stddef.h>

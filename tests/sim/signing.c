@@ -1,6 +1,6 @@
-/* andon/signing.h without its thread: a tree is signed when the simulator's loop comes to it. Takes the place of
- * andon/signing.c in this program; the signer and its memory are the real ones. */
-#include "andon/signing.h"
+/* andon/ledger/signing.h without its thread: a tree is signed when the simulator's loop comes to it. Takes the place of
+ * andon/ledger/signing.c in this program; the signer and its memory are the real ones. */
+#include "andon/ledger/signing.h"
 
 #include "common/mem.h"
 #include "sim/signing.h"

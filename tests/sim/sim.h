@@ -7,8 +7,8 @@
 #ifndef TAI_TESTS_SIM_SIM_H
 #define TAI_TESTS_SIM_SIM_H
 
-#include "andon/note.h"
-#include "andon/tail.h"
+#include "andon/ledger/note.h"
+#include "andon/ledger/tail.h"
 #include "jidoka/jidoka.h"
 #include "sim/bugs.h"
 #include "sim/database.h"

@@ -2,7 +2,7 @@
 #ifndef TAI_TESTS_DB_FIXTURE_H
 #define TAI_TESTS_DB_FIXTURE_H
 
-#include "common/db.h"
+#include "common/db/db.h"
 #include "common/mem.h"
 
 #include <poll.h>

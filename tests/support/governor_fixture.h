@@ -2,7 +2,7 @@
 #ifndef TAI_TESTS_GOVERNOR_FIXTURE_H
 #define TAI_TESTS_GOVERNOR_FIXTURE_H
 
-#include "jidoka/governor.h"
+#include "jidoka/governor/governor.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #ifndef TAI_TESTS_HTTP_HARNESS_H
 #define TAI_TESTS_HTTP_HARNESS_H
 
-#include "common/http.h"
+#include "common/http/http.h"
 #include "common/loop.h"
 #include "common/mem.h"
 

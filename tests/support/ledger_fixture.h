@@ -3,9 +3,9 @@
 #ifndef TAI_TESTS_LEDGER_FIXTURE_H
 #define TAI_TESTS_LEDGER_FIXTURE_H
 
-#include "andon/merkle.h"
-#include "andon/note.h"
-#include "andon/receipt.h"
+#include "andon/ledger/merkle.h"
+#include "andon/ledger/note.h"
+#include "andon/ledger/receipt.h"
 
 #include <stdio.h>
 #include <stdlib.h>

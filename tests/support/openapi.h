@@ -2,7 +2,7 @@
 #ifndef TAI_TESTS_SUPPORT_OPENAPI_H
 #define TAI_TESTS_SUPPORT_OPENAPI_H
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -17,8 +17,7 @@ static inline void load(struct document *d, const char *name)
 {
     char path[4096], part[4096];
     struct error err;
-    const char *slash = strrchr(__FILE__, '/');
-    snprintf(path, sizeof(path), "%.*s/../../docs/%s", (int)(slash - __FILE__), __FILE__, name);
+    snprintf(path, sizeof(path), "%s/docs/%s", TAI_SOURCE_DIR, name);
     FILE *file = fopen(path, "r");
     cr_assert(file, "%s", path);
     buf_init(&d->text, SIZE_MAX);

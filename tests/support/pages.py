@@ -1,11 +1,11 @@
-"""The pages of a tai.db from outside: their checksums as common/db_checksum.c has them, and which table each belongs to.
+"""The pages of a tai.db from outside: their checksums as common/db/checksum.c has them, and which table each belongs to.
 
 For tests that damage a file, or edit one as if it had always been so. Standard library only."""
 import os
 import sqlite3
 import struct
 
-PAGE, SUM = 8192, 8  # of new files (common/db.h)
+PAGE, SUM = 8192, 8  # of new files (common/db/db.h)
 MASK = (1 << 64) - 1
 
 

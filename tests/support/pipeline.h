@@ -7,7 +7,7 @@
 #ifndef TAI_TESTS_SUPPORT_PIPELINE_H
 #define TAI_TESTS_SUPPORT_PIPELINE_H
 
-#include "common/db.h"
+#include "common/db/db.h"
 #include "jidoka/jidoka.h"
 #include "support/failing_action.h"
 #include "support/faulty_store.h"

@@ -1,6 +1,6 @@
 /* The invariants of a pipeline at rest, from nothing but what the store answers. */
-#include "common/json.h"
-#include "jidoka/governor.h"
+#include "common/json/json.h"
+#include "jidoka/governor/governor.h"
 #include "support/pipeline.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* What tests ask the store, each request on a handle of the test's own and answered before the call returns. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "support/pipeline.h"
 
 #include <poll.h>

@@ -3,8 +3,8 @@
 #include "../support/andon_rig.h"
 #include "../support/check.h"
 #include "../support/fault_vfs.h"
-#include "andon/export.h"
-#include "common/db_internal.h"
+#include "andon/ledger/export.h"
+#include "common/db/internal.h"
 
 #include <errno.h>
 

@@ -3,7 +3,7 @@
 #include "../support/check.h"
 #include "../support/db_fixture.h"
 #include "../support/fault_vfs.h"
-#include "common/db_backup.h"
+#include "common/db/backup.h"
 
 #include <errno.h>
 #include <sys/stat.h>

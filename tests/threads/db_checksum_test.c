@@ -1,6 +1,6 @@
 /* Pages with checksums: a byte flipped anywhere in the file, or two pages swapped, is an error when it is read, never
  * other contents. */
-#include "common/db.h"
+#include "common/db/db.h"
 
 #include <errno.h>
 #include <fcntl.h>

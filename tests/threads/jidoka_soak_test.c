@@ -1,6 +1,6 @@
 /* Random signals, events, copies, failing actions, store faults, clock jumps and restarts over fifty governors; then
  * everything must have ended as the invariants say, and in order. `jidoka_soak_test SEED [SIGNALS]` replays one run. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "jidoka/worker.h"
 #include "support/check.h"
 #include "support/pipeline.h"

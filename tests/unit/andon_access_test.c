@@ -1,7 +1,7 @@
 /* Who may do what at andon: every endpoint of the table × every role × its own tenant, another and all. What is
  * expected stands here, not in the table; an endpoint without a row here fails. Whatever is answered to one tenant
  * holds no text of the other. */
-#include "andon/api_routes.h"
+#include "andon/api/routes.h"
 #include "support/andon_rig.h"
 
 #include <criterion/criterion.h>
@@ -349,8 +349,7 @@ Test(andon_access, documentation_is_current)
                                          [FOUND] = "| its tenant; another's: 404 |",
                                          [WHOLE] = "| 403: it covers all tenants |"};
     char path[4096];
-    const char *slash = strrchr(__FILE__, '/');
-    snprintf(path, sizeof(path), "%.*s/../../docs/security.md", (int)(slash - __FILE__), __FILE__);
+    snprintf(path, sizeof(path), "%s/docs/security.md", TAI_SOURCE_DIR);
     FILE *file = fopen(path, "re");
     struct buf text;
     buf_init(&text, 1 << 20);

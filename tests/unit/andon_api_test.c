@@ -1,5 +1,5 @@
 /* andon's HTTP API over a real store: answers, pages, cursors, bad parameters, who is served. */
-#include "andon/export.h"
+#include "andon/ledger/export.h"
 #include "support/andon_rig.h"
 
 #include <criterion/criterion.h>

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <semaphore.h>
 
-enum { AT_WORK = 16, EACH = 256, MORE = 20 }; /* as in andon/api_turns.c */
+enum { AT_WORK = 16, EACH = 256, MORE = 20 }; /* as in andon/api/turns.c */
 
 static struct rig rig;
 static struct token_config tokens[2];

@@ -1,5 +1,5 @@
 /* The cache of chain heads: batches commit or leave no trace, old entries go. */
-#include "andon/chains.h"
+#include "andon/ledger/chains.h"
 
 #include <criterion/criterion.h>
 

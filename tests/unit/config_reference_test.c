@@ -22,8 +22,7 @@ static char *read_file(const char *path)
 Test(config_reference, documentation_is_current)
 {
     char path[4096];
-    const char *slash = strrchr(__FILE__, '/');
-    snprintf(path, sizeof(path), "%.*s/../../docs/configuration.md", (int)(slash - __FILE__), __FILE__);
+    snprintf(path, sizeof(path), "%s/docs/configuration.md", TAI_SOURCE_DIR);
     char *written = read_file(path);
     struct buf generated;
     buf_init(&generated, SIZE_MAX);

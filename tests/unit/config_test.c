@@ -2,7 +2,7 @@
 #include "config/config.h"
 
 #include "common/hash.h"
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Pages are swapped all the time here, under the page cache that common/db_cache.c has set up. */
-#include "common/db_internal.h"
+/* Pages are swapped all the time here, under the page cache that common/db/cache.c has set up. */
+#include "common/db/internal.h"
 
 #include <criterion/criterion.h>
 

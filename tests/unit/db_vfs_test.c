@@ -1,5 +1,5 @@
 /* The gathering VFS by itself: what reaches the file when, and who is told of a failure. */
-#include "common/db_vfs.h"
+#include "common/db/vfs.h"
 #include "common/mem.h"
 #include "support/fault_vfs.h"
 

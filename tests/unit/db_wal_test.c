@@ -1,5 +1,5 @@
 /* The look at the log before recovery: damage in front of later commits is told from an end that was cut off. */
-#include "common/db_wal.h"
+#include "common/db/wal.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

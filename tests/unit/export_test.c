@@ -1,5 +1,5 @@
 /* Offline verification: what it accepts, and every way of tampering with what it accepts. */
-#include "andon/export.h"
+#include "andon/ledger/export.h"
 #include "support/ledger_fixture.h"
 
 #include <criterion/criterion.h>

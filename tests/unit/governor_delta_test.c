@@ -1,5 +1,5 @@
 /* The receipted fields of a record as JSON and back, and texts that are none. */
-#include "jidoka/governor.h"
+#include "jidoka/governor/governor.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* The governor at the ends of its numbers and texts. */
 #include "common/utf8.h"
-#include "jidoka/governor_internal.h"
+#include "jidoka/governor/internal.h"
 #include "support/governor_story.h"
 
 #include <signal.h>

@@ -1,6 +1,6 @@
 /* Every state under every input, with every flag that matters, against the oracle in words; the moves there are, and
  * that no other can be made. */
-#include "jidoka/governor_internal.h"
+#include "jidoka/governor/internal.h"
 #include "support/governor_oracle.h"
 
 #include <criterion/criterion.h>

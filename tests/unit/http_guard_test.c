@@ -1,5 +1,5 @@
 /* Which Host headers name this machine; what a listener without credentials answers is tested at andon and ingress. */
-#include "common/http_guard.h"
+#include "common/http/guard.h"
 
 #include <criterion/criterion.h>
 

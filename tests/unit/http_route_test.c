@@ -1,7 +1,7 @@
 /* Routes, parameters, the query, what a handler can ask and answer, and the answers' exact form. */
 #include "support/http_harness.h"
 
-#include "common/json.h"
+#include "common/json/json.h"
 
 #define HOST " HTTP/1.1\r\nHost: a\r\n\r\n"
 

@@ -2,7 +2,7 @@
  */
 #include "support/http_harness.h"
 
-#include "common/http_internal.h"
+#include "common/http/internal.h"
 
 #include <sys/resource.h>
 

@@ -1,5 +1,5 @@
 /* RFC 8785: the samples of the RFC, number formatting, member order. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/mem.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* Reading parsed documents: navigation, strings, integers. */
-#include "common/json.h"
+#include "common/json/json.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* What the JSON scanner accepts and refuses. Texts are parsed from exactly sized heap copies, so that a sanitizer sees
  * any read beyond them. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/mem.h"
 
 #include <criterion/criterion.h>

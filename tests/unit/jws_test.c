@@ -1,6 +1,6 @@
 /* A receipt as JWS: what is signed comes back byte for byte, anything else is refused. (That it is a JWS to others is
  * what tests/peers shows.) */
-#include "andon/jws.h"
+#include "andon/ledger/jws.h"
 #include "support/ledger_fixture.h"
 
 #include <criterion/criterion.h>

@@ -1,7 +1,7 @@
 /* Single edits of an export and of a bundle, at random: every one must be detected. TAI_EDITS=N TAI_EDITS_SEED=N: so
  * many, from another seed. */
-#include "andon/bundle.h"
-#include "andon/merkle_proof.h"
+#include "andon/ledger/bundle.h"
+#include "andon/ledger/merkle_proof.h"
 #include "support/ledger_fixture.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* Keys of a ledger from its first start over rotations: what signs, what is published, and what is refused. */
-#include "andon/ledger_keys.h"
-#include "andon/signer.h"
+#include "andon/ledger/keys.h"
+#include "andon/ledger/signer.h"
 #include "common/mem.h"
 
 #include <criterion/criterion.h>

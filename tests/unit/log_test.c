@@ -1,5 +1,5 @@
 /* Log lines, read back from a pipe. */
-#include "common/json.h"
+#include "common/json/json.h"
 #include "common/log.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* Proofs against the reference vectors of Certificate Transparency (RFC 6962's own tree of eight leaves), and every
  * pair of sizes up to some: made, verified, and refused once anything in them is another. */
-#include "andon/merkle_proof.h"
+#include "andon/ledger/merkle_proof.h"
 
 #include <criterion/criterion.h>
 

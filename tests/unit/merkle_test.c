@@ -1,5 +1,5 @@
 /* RFC 6962 hashing against the reference tree of Certificate Transparency and against the recursive definition. */
-#include "andon/merkle.h"
+#include "andon/ledger/merkle.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

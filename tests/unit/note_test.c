@@ -1,5 +1,5 @@
 /* Signed notes: the example of golang.org/x/mod/sumdb/note, round trips, and every byte tampered with. */
-#include "andon/note.h"
+#include "andon/ledger/note.h"
 #include "common/mem.h"
 
 #include <criterion/criterion.h>

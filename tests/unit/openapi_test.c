@@ -1,7 +1,7 @@
 /* docs/openapi-andon.json is what andon does: the same endpoints, parameters, fields and roles as the table of routes,
  * in both directions, and the bounds and words of the code. */
-#include "andon/api_internal.h"
-#include "andon/receipt.h"
+#include "andon/api/internal.h"
+#include "andon/ledger/receipt.h"
 #include "support/openapi.h"
 
 /* --- endpoints ---------------------------------------------------------------------------------------------------- */

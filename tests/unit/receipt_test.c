@@ -1,5 +1,5 @@
 /* Receipts as bytes: what enters the hash, where members go, what is refused. */
-#include "andon/receipt.h"
+#include "andon/ledger/receipt.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

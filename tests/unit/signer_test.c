@@ -1,5 +1,5 @@
 /* The signer never signs two histories: roll-backs, forks, restarts, damaged and foreign memories, lost keys. */
-#include "andon/signer.h"
+#include "andon/ledger/signer.h"
 #include "common/mem.h"
 
 #include <criterion/criterion.h>

@@ -1,7 +1,7 @@
 /* A log that grows by batches of any size: its tiles go to a table in memory, and proofs made from those and the open
  * leaves are those of the whole tree. Sizes beyond 65,536 reach the third level. */
-#include "andon/tile_source.h"
-#include "andon/tiles.h"
+#include "andon/ledger/tile_source.h"
+#include "andon/ledger/tiles.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The C2SP tlog-proof: written and read, and every spelling but one refused. */
-#include "andon/tlog_proof.h"
+#include "andon/ledger/tlog_proof.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

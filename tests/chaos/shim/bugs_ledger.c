@@ -6,9 +6,9 @@
  *   checkpoint_early  checkpoints are signed before the receipts they cover are committed */
 #include "shim.h"
 
-#include "andon/receipt.h"
-#include "andon/shard.h"
-#include "andon/signing.h"
+#include "andon/ledger/receipt.h"
+#include "andon/ledger/shard.h"
+#include "andon/ledger/signing.h"
 #include "common/mem.h"
 #include "store/sqlite/internal.h"
 

@@ -10,7 +10,7 @@
  *   quota_ignored       governors forget what was used before each step */
 #include "shim.h"
 
-#include "jidoka/governor.h"
+#include "jidoka/governor/governor.h"
 #include "store/sqlite/internal.h"
 
 void __real_store_lookup(struct store *store, struct store_lookup *request);
