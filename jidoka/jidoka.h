@@ -5,7 +5,7 @@
 
 #include "common/log.h"
 #include "config/config.h"
-#include "jidoka/action.h"
+#include "jidoka/actions/action.h"
 #include "kaizen/metrics.h"
 #include "kanban/kanban.h"
 #include "store/store.h"

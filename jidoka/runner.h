@@ -4,7 +4,7 @@
 #define TAI_JIDOKA_RUNNER_H
 
 #include "common/error.h"
-#include "jidoka/action.h"
+#include "jidoka/actions/action.h"
 
 #include <event2/event.h>
 #include <stdint.h>

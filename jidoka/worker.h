@@ -9,7 +9,7 @@
 
 #include "jidoka/deadletter_class.h"
 #include "jidoka/jidoka.h"
-#include "jidoka/policy.h"
+#include "jidoka/policies/policy.h"
 #include "jidoka/receipt_text.h"
 #include "jidoka/runner.h"
 #include "jidoka/wall_trust.h"

@@ -5,7 +5,7 @@
  *
  * State: {"spent":<micro-units>,"warned":<bool>,"window":<its begin, ms>}. Spend is what was allowed: a denied signal
  * leaves the state as it is. Pure, any thread. */
-#include "jidoka/policy.h"
+#include "jidoka/policies/policy.h"
 
 #include <errno.h>
 

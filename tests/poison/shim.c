@@ -1,6 +1,6 @@
 /* A policy that some signal ends the process by, as a bug of ours would: it aborts where `data` holds the magic word.
  * Linked around policy_set_decide. */
-#include "jidoka/policy.h"
+#include "jidoka/policies/policy.h"
 
 #include <stdlib.h>
 

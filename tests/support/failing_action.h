@@ -4,7 +4,7 @@
 #define TAI_TESTS_SUPPORT_FAILING_ACTION_H
 
 #include "common/hash.h"
-#include "jidoka/action.h"
+#include "jidoka/actions/action.h"
 
 #include <event2/event.h>
 

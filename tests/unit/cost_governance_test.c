@@ -1,6 +1,6 @@
 /* cost_governance: reading costs exactly, windows, warnings, budgets; and with a governor, that only what was allowed
  * is counted. */
-#include "jidoka/policy.h"
+#include "jidoka/policies/policy.h"
 #include "support/governor_fixture.h"
 
 #include <criterion/criterion.h>

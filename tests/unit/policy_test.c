@@ -1,6 +1,6 @@
 /* Policies in order, their states and alerts; finding actions. */
-#include "jidoka/action.h"
-#include "jidoka/policy.h"
+#include "jidoka/actions/action.h"
+#include "jidoka/policies/policy.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -5,7 +5,7 @@
  * A pass says "as far as I am concerned": what the passing policies would keep or alert counts only if the signal is
  * allowed. A deny keeps the state and the alert of the policy that denied, nobody else's. */
 #include "common/mem.h"
-#include "jidoka/policy.h"
+#include "jidoka/policies/policy.h"
 
 #include <errno.h>
 #include <stdlib.h>

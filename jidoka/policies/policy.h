@@ -1,7 +1,7 @@
 /* Policies: pure functions with parameters. Each sees (signal, record, its own state) and passes or decides; the first
  * that does not pass decides. A policy is one const table row (policies/). */
-#ifndef TAI_JIDOKA_POLICY_H
-#define TAI_JIDOKA_POLICY_H
+#ifndef TAI_JIDOKA_POLICIES_POLICY_H
+#define TAI_JIDOKA_POLICIES_POLICY_H
 
 #include "common/json/json.h"
 #include "config/config.h"

@@ -1,7 +1,7 @@
 /* Actions: what an `allow` with an action sets going once its intent is committed. One const table row per type
  * (actions/); the worker owns deadlines, retries and results. */
-#ifndef TAI_JIDOKA_ACTION_H
-#define TAI_JIDOKA_ACTION_H
+#ifndef TAI_JIDOKA_ACTIONS_ACTION_H
+#define TAI_JIDOKA_ACTIONS_ACTION_H
 
 #include "common/span.h"
 #include "config/config.h"

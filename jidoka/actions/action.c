@@ -1,5 +1,5 @@
 /* The action types built in, and finding one by the name the configuration uses. Const tables, any thread. */
-#include "jidoka/action.h"
+#include "jidoka/actions/action.h"
 
 const struct action_type *const action_types[] = {&action_none, NULL};
 
