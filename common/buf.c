@@ -103,6 +103,11 @@ void buf_addf(struct buf *buf, const char *format, ...)
     va_end(again);
 }
 
+struct span buf_span(const struct buf *buf)
+{
+    return (struct span){buf->data, buf->len};
+}
+
 const char *buf_cstr(struct buf *buf)
 {
     if (!buf->data)

@@ -22,6 +22,7 @@ void buf_clear(struct buf *buf);                   /* length 0, memory and cap k
 void buf_add_u64(struct buf *buf, uint64_t value); /* decimal */
 void buf_add_i64(struct buf *buf, int64_t value);
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct span buf_span(const struct buf *buf);
 const char *buf_cstr(struct buf *buf); /* NUL behind the contents; "" when empty */
 char *buf_take(struct buf *buf);       /* NUL-terminated, the caller frees; buf is empty after */
 
@@ -57,11 +58,6 @@ static inline void buf_add_str(struct buf *buf, const char *text)
 static inline void buf_add_span(struct buf *buf, struct span span)
 {
     buf_add(buf, span.ptr, span.len);
-}
-
-static inline struct span buf_span(const struct buf *buf)
-{
-    return (struct span){buf->data, buf->len};
 }
 
 #endif

@@ -13,7 +13,7 @@ static void one_line(char *text)
             *text = ' ';
 }
 
-int error_set(struct error *err, int code, const char *format, ...)
+void error_format(struct error *err, const char *format, ...)
 {
     if (err) {
         va_list args;
@@ -22,10 +22,9 @@ int error_set(struct error *err, int code, const char *format, ...)
         va_end(args);
         one_line(err->text);
     }
-    return code;
 }
 
-int error_prefix(struct error *err, int code, const char *format, ...)
+void error_format_prefix(struct error *err, const char *format, ...)
 {
     if (err) {
         struct error old = *err;
@@ -43,7 +42,6 @@ int error_prefix(struct error *err, int code, const char *format, ...)
         }
         one_line(err->text);
     }
-    return code;
 }
 
 const char *error_text(int code)

@@ -188,7 +188,7 @@ enum disposition apply_step(struct batch *batch, struct governor_entry *entry, c
     jidoka->deciding = signal ? signal->signal : NULL;
     governor_step(&entry->record, &jidoka->env, input, batch->now, &result);
     jidoka->deciding = NULL;
-    if (result.disposition == SIGNAL_IS_DEFERRED) {
+    if (signal && result.disposition == SIGNAL_IS_DEFERRED) {
         governor_record_done(&before);
         waiting_defer(batch, entry, signal, result.wait_ms);
         return signal->change->row.status == SIGNAL_WAITING ? SIGNAL_IS_DEFERRED : SIGNAL_ENDS_DEADLETTERED;

@@ -69,12 +69,13 @@ static int add_signature(struct buf *out, struct span text, const struct note_ke
 
 int checkpoint_sign(const struct checkpoint *checkpoint, const struct note_key *key, struct buf *out, struct error *err)
 {
-    if (!key->can_sign || !line_valid(span_of(checkpoint->origin)))
+    struct span origin = span_of(checkpoint->origin);
+    if (!key->can_sign || !line_valid(origin))
         return error_set(err, -EINVAL, "a checkpoint needs a private key and an origin of one line");
     char base64[ROOT_BASE64 + 1];
     base64_encode(checkpoint->root, SHA256_SIZE, base64);
     size_t start = out->len;
-    buf_add_str(out, checkpoint->origin);
+    buf_add_span(out, origin);
     buf_add_char(out, '\n');
     buf_add_u64(out, checkpoint->size);
     buf_add_char(out, '\n');

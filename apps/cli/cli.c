@@ -48,15 +48,6 @@ __attribute__((format(printf, 2, 0))) static void say(const struct cli *cli, con
     free(text);
 }
 
-int cli_fail(const struct cli *cli, int code, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    say(cli, format, args);
-    va_end(args);
-    return code;
-}
-
 void cli_note(const struct cli *cli, const char *format, ...)
 {
     va_list args;

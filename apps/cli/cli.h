@@ -103,8 +103,13 @@ bool cli_has_token(const struct cli *cli);
  * what the configuration is read under. The array is the caller's to free. */
 char **cli_config_environ(void);
 
-/* "tai signal send: …" on standard error; returns code. */
-int cli_fail(const struct cli *cli, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* "tai signal send: …" on standard error; the value of cli_fail(cli, code, format, …) is code. */
+#define cli_fail(cli, code, ...)                                                                                       \
+    ({                                                                                                                 \
+        int cli_code_ = (code);                                                                                        \
+        cli_note(cli, __VA_ARGS__);                                                                                    \
+        cli_code_;                                                                                                     \
+    })
 void cli_note(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A wrong command line: as cli_fail, and where the help is. Returns EXIT_USAGE. */
 int cli_wrong(const struct cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
