@@ -186,7 +186,7 @@ ROWS = [  # table, what makes a row of it wrong under right checksums
     ("kanban_frames", "UPDATE {table} SET partition = partition + 1" + FIRST),
     ("kanban_frames", "UPDATE {table} SET count = count - 1" + FIRST),
     ("governors", "UPDATE {table} SET numbers = CAST(substr(numbers, 2) AS BLOB)" + FIRST),
-    ("governors", "UPDATE {table} SET state = 6" + FIRST),
+    ("governors", "UPDATE {table} SET state = 6 WHERE rowid = (SELECT min(rowid) FROM {table} WHERE state <> 6)"),
     ("governors", "UPDATE {table} SET next_due = 12345" + FIRST),
     ("tenants", "DELETE FROM governors WHERE rowid = 1"),
     ("tenants", "UPDATE {table} SET governors = governors + 1 WHERE tenant = 't1'"),
