@@ -49,6 +49,7 @@ struct post {
     size_t pending; /* signals without a status, one more while the body is being read */
     bool batch;
     int64_t retry_s; /* the longest wait any item was told */
+    int64_t due_ms;  /* when it was held for long enough */
     struct buf problems;
     struct arena arena;
     char traceparent[TRACEPARENT + 1];
@@ -130,6 +131,7 @@ struct ingress {
     struct post_list ready;
     struct post_list held;
     size_t held_bytes; /* of their requests and answers */
+    size_t held_count;
     struct post *spare;
     size_t spare_count;
     struct event *flush;    /* runs when the events of this turn are done */
@@ -165,7 +167,7 @@ extern const struct http_route ingress_routes[]; /* ended by a row without metho
 void post_settle(struct ingress *ingress, struct owner owner, int status);
 /* Answers what is ready. Never from within kanban_dispatch or a handler: an answer may begin the next request. */
 void post_answer_ready(struct ingress *ingress);
-/* Answers what is held. */
+/* Answers what was held for long enough, some of it at a time. */
 void post_answer_held(struct ingress *ingress);
 void post_free_all(struct ingress *ingress);
 

@@ -14,6 +14,9 @@ enum {
     SPARE_MAX = 32,
     SPARE_ITEMS_MAX = 1024,
     HOLD_MS = 100,
+    HOLD_STEP_MS = 2, /* those due are answered some at a time: together they would come again together */
+    HOLD_STEP_ANSWERS = 4,
+    HOLD_STEPS = HOLD_MS / HOLD_STEP_MS,
     HOLD_BYTES_MAX = 16 << 20,
     HOLD_POST_BYTES = 4096, /* what one costs beside its body, items and problems */
 };
@@ -171,7 +174,9 @@ static void hold(struct ingress *ingress, struct post *post)
     if (!ingress->held.first)
         event_add(ingress->release, &(struct timeval){.tv_usec = HOLD_MS * 1000});
     list_add(&ingress->held, post);
+    post->due_ms = clock_mono_ms(ingress->options.clock) + HOLD_MS;
     ingress->held_bytes += held_bytes(post);
+    ingress->held_count++;
 }
 
 static void answer(struct ingress *ingress, struct post *post)
@@ -193,13 +198,19 @@ void post_answer_ready(struct ingress *ingress)
 
 void post_answer_held(struct ingress *ingress)
 {
-    struct post *first = ingress->held.first; /* what an answer makes room for is held anew */
-    ingress->held = (struct post_list){0};
-    ingress->held_bytes = 0;
-    for (struct post *post = first, *next; post; post = next) {
-        next = post->next;
+    int64_t now_ms = clock_mono_ms(ingress->options.clock), wait_ms = HOLD_STEP_MS;
+    size_t most = ingress->held_count / HOLD_STEPS + HOLD_STEP_ANSWERS;
+    for (struct post *post; most-- && (post = ingress->held.first) && post->due_ms <= now_ms;) {
+        list_remove(&ingress->held, post);
+        ingress->held_bytes -= held_bytes(post);
+        ingress->held_count--;
         answer(ingress, post);
     }
+    if (!ingress->held.first)
+        return;
+    if (ingress->held.first->due_ms > now_ms + wait_ms)
+        wait_ms = ingress->held.first->due_ms - now_ms;
+    event_add(ingress->release, &(struct timeval){.tv_usec = wait_ms * 1000});
 }
 
 static void refuse_item(struct ingress *ingress, struct post *post, struct item *item, int rc, const struct error *err,
