@@ -35,11 +35,6 @@ static sqlite3_file *lower_of(sqlite3_file *file)
     return ((struct checked_file *)file)->lower;
 }
 
-static sqlite3_vfs *lower_vfs(sqlite3_vfs *vfs)
-{
-    return vfs->pAppData;
-}
-
 /* Written out by hand: an indexed array of lanes stays in memory, where each word waits for the one before. */
 static uint64_t stir(uint64_t lane, const char *at)
 {
@@ -212,50 +207,15 @@ static const sqlite3_io_methods checked_methods = {
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags, int *ret_flags)
 {
     if (!(flags & SQLITE_OPEN_MAIN_DB))
-        return lower_vfs(vfs)->xOpen(lower_vfs(vfs), name, base, flags, ret_flags);
+        return db_vfs_below(vfs)->xOpen(db_vfs_below(vfs), name, base, flags, ret_flags);
     struct checked_file *file = (struct checked_file *)base;
     *file = (struct checked_file){.lower = (sqlite3_file *)(file + 1)};
-    int rc = lower_vfs(vfs)->xOpen(lower_vfs(vfs), name, file->lower, flags, ret_flags);
+    int rc = db_vfs_below(vfs)->xOpen(db_vfs_below(vfs), name, file->lower, flags, ret_flags);
     if (rc != SQLITE_OK)
         return rc;
     file->page = xmalloc(PAGE_MAX);
     file->base.pMethods = &checked_methods;
     return SQLITE_OK;
-}
-
-static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
-{
-    return lower_vfs(vfs)->xDelete(lower_vfs(vfs), name, sync);
-}
-
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
-{
-    return lower_vfs(vfs)->xAccess(lower_vfs(vfs), name, flags, ret);
-}
-
-static int vfs_path(sqlite3_vfs *vfs, const char *name, int cap, char *ret)
-{
-    return lower_vfs(vfs)->xFullPathname(lower_vfs(vfs), name, cap, ret);
-}
-
-static int vfs_random(sqlite3_vfs *vfs, int len, char *ret)
-{
-    return lower_vfs(vfs)->xRandomness(lower_vfs(vfs), len, ret);
-}
-
-static int vfs_sleep(sqlite3_vfs *vfs, int us)
-{
-    return lower_vfs(vfs)->xSleep(lower_vfs(vfs), us);
-}
-
-static int vfs_time(sqlite3_vfs *vfs, double *ret)
-{
-    return lower_vfs(vfs)->xCurrentTime(lower_vfs(vfs), ret);
-}
-
-static int vfs_error(sqlite3_vfs *vfs, int cap, char *ret)
-{
-    return lower_vfs(vfs)->xGetLastError(lower_vfs(vfs), cap, ret);
 }
 
 int db_checksum_new(const char *below, const char *name, struct db_checksum **ret)
@@ -268,19 +228,8 @@ int db_checksum_new(const char *below, const char *name, struct db_checksum **re
         snprintf(checksums->name, sizeof(checksums->name), "%s", name);
     else
         snprintf(checksums->name, sizeof(checksums->name), "checksum-%p", (void *)checksums);
-    checksums->vfs = (sqlite3_vfs){.iVersion = 1,
-                                   .szOsFile = (int)sizeof(struct checked_file) + lower->szOsFile,
-                                   .mxPathname = lower->mxPathname,
-                                   .zName = checksums->name,
-                                   .pAppData = lower,
-                                   .xOpen = vfs_open,
-                                   .xDelete = vfs_delete,
-                                   .xAccess = vfs_access,
-                                   .xFullPathname = vfs_path,
-                                   .xRandomness = vfs_random,
-                                   .xSleep = vfs_sleep,
-                                   .xCurrentTime = vfs_time,
-                                   .xGetLastError = vfs_error};
+    checksums->vfs =
+        db_vfs_over(lower, checksums->name, sizeof(struct checked_file) + (size_t)lower->szOsFile, vfs_open);
     if (sqlite3_vfs_register(&checksums->vfs, 0) != SQLITE_OK) {
         free(checksums);
         return -ENOMEM;

@@ -83,6 +83,16 @@ int db_code(sqlite3 *handle, int rc);               /* SQLite's code as -errno; 
 bool db_no_room(sqlite3 *handle); /* the last write to the database or its log met a full disk, quota or size limit */
 _Noreturn void db_fatal(sqlite3 *handle, const char *doing);
 
+/* vfs_over.c: a VFS that opens its own files and passes everything else to the one below, to be registered by the
+ * caller. name and below outlive it; file_size: of a file of its own, with what below needs where that opens one too.
+ */
+typedef int db_vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags);
+sqlite3_vfs db_vfs_over(sqlite3_vfs *below, const char *name, size_t file_size, db_vfs_open *open);
+static inline sqlite3_vfs *db_vfs_below(sqlite3_vfs *vfs)
+{
+    return vfs->pAppData;
+}
+
 /* checksum.c: a VFS over the one named (NULL: the default one), for databases with DB_CHECKSUM_SIZE reserved bytes a
  * page */
 enum {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 struct db_rest {
-    sqlite3_vfs vfs; /* pAppData: the default one, for names and time */
+    sqlite3_vfs vfs; /* over the default one, for names and time */
     char name[40];
 };
 
@@ -132,36 +132,6 @@ static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
     return SQLITE_READONLY;
 }
 
-static sqlite3_vfs *below(sqlite3_vfs *vfs)
-{
-    return vfs->pAppData;
-}
-
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
-{
-    return below(vfs)->xAccess(below(vfs), name, flags, ret);
-}
-
-static int vfs_path(sqlite3_vfs *vfs, const char *name, int cap, char *ret)
-{
-    return below(vfs)->xFullPathname(below(vfs), name, cap, ret);
-}
-
-static int vfs_random(sqlite3_vfs *vfs, int len, char *ret)
-{
-    return below(vfs)->xRandomness(below(vfs), len, ret);
-}
-
-static int vfs_sleep(sqlite3_vfs *vfs, int us)
-{
-    return below(vfs)->xSleep(below(vfs), us);
-}
-
-static int vfs_time(sqlite3_vfs *vfs, double *ret)
-{
-    return below(vfs)->xCurrentTime(below(vfs), ret);
-}
-
 int db_rest_new(struct db_rest **ret)
 {
     (void)db_default_vfs(); /* SQLite is configured before its first use */
@@ -170,18 +140,8 @@ int db_rest_new(struct db_rest **ret)
         return -ENOENT;
     struct db_rest *rest = xcalloc(1, sizeof(*rest));
     snprintf(rest->name, sizeof(rest->name), "rest-%p", (void *)rest);
-    rest->vfs = (sqlite3_vfs){.iVersion = 1,
-                              .szOsFile = (int)sizeof(struct rest_file),
-                              .mxPathname = found->mxPathname,
-                              .zName = rest->name,
-                              .pAppData = found,
-                              .xOpen = vfs_open,
-                              .xDelete = vfs_delete,
-                              .xAccess = vfs_access,
-                              .xFullPathname = vfs_path,
-                              .xRandomness = vfs_random,
-                              .xSleep = vfs_sleep,
-                              .xCurrentTime = vfs_time};
+    rest->vfs = db_vfs_over(found, rest->name, sizeof(struct rest_file), vfs_open);
+    rest->vfs.xDelete = vfs_delete;
     if (sqlite3_vfs_register(&rest->vfs, 0) != SQLITE_OK) {
         free(rest);
         return -ENOMEM;

@@ -1,5 +1,6 @@
 /* The gathering VFS. A file is the database thread's; the VFS itself is only read. */
 #include "common/db/vfs.h"
+#include "common/db/internal.h"
 #include "common/mem.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@ enum { GATHER_MAX = 0x1ffff /* SQLite's own VFS writes at most so much at once *
 
 struct db_vfs {
     sqlite3_vfs base;
-    sqlite3_vfs *below;
     char name[40];
 };
 
@@ -162,55 +162,15 @@ static const sqlite3_io_methods file_methods = {
 
 /* --- the VFS ----------------------------------------------------------------------------------------------------- */
 
-static sqlite3_vfs *below(sqlite3_vfs *vfs)
-{
-    return ((struct db_vfs *)vfs)->below;
-}
-
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags)
 {
     struct gather_file *self = gather(file);
     *self = (struct gather_file){.real = (sqlite3_file *)(self + 1)};
     self->real->pMethods = NULL;
-    int rc = below(vfs)->xOpen(below(vfs), name, self->real, flags, ret_flags);
+    int rc = db_vfs_below(vfs)->xOpen(db_vfs_below(vfs), name, self->real, flags, ret_flags);
     if (self->real->pMethods)
         self->base.pMethods = &file_methods;
     return rc;
-}
-
-static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
-{
-    return below(vfs)->xDelete(below(vfs), name, sync);
-}
-
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret)
-{
-    return below(vfs)->xAccess(below(vfs), name, flags, ret);
-}
-
-static int vfs_full_path(sqlite3_vfs *vfs, const char *name, int size, char *ret)
-{
-    return below(vfs)->xFullPathname(below(vfs), name, size, ret);
-}
-
-static int vfs_randomness(sqlite3_vfs *vfs, int size, char *ret)
-{
-    return below(vfs)->xRandomness(below(vfs), size, ret);
-}
-
-static int vfs_sleep(sqlite3_vfs *vfs, int us)
-{
-    return below(vfs)->xSleep(below(vfs), us);
-}
-
-static int vfs_time(sqlite3_vfs *vfs, double *ret)
-{
-    return below(vfs)->xCurrentTime(below(vfs), ret);
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int size, char *ret)
-{
-    return below(vfs)->xGetLastError(below(vfs), size, ret);
 }
 
 int db_vfs_new(const char *name, struct db_vfs **ret)
@@ -220,19 +180,7 @@ int db_vfs_new(const char *name, struct db_vfs **ret)
         return -ENOENT;
     struct db_vfs *vfs = xcalloc(1, sizeof(*vfs));
     snprintf(vfs->name, sizeof(vfs->name), "gather-%p", (void *)vfs);
-    vfs->below = found;
-    vfs->base = (sqlite3_vfs){.iVersion = 1,
-                              .szOsFile = (int)sizeof(struct gather_file) + found->szOsFile,
-                              .mxPathname = found->mxPathname,
-                              .zName = vfs->name,
-                              .xOpen = vfs_open,
-                              .xDelete = vfs_delete,
-                              .xAccess = vfs_access,
-                              .xFullPathname = vfs_full_path,
-                              .xRandomness = vfs_randomness,
-                              .xSleep = vfs_sleep,
-                              .xCurrentTime = vfs_time,
-                              .xGetLastError = vfs_last_error};
+    vfs->base = db_vfs_over(found, vfs->name, sizeof(struct gather_file) + (size_t)found->szOsFile, vfs_open);
     if (sqlite3_vfs_register(&vfs->base, 0) != SQLITE_OK) {
         free(vfs);
         return -ENOMEM;

@@ -174,6 +174,16 @@ void pipeline_restart(struct pipeline *p)
     pipeline_start(p);
 }
 
+void pipeline_die_when_stuck(struct pipeline *p)
+{
+    if (!faulty_held(p->faulty))
+        return;
+    p->on_turn = NULL;
+    for (int i = 0; i < 3; i++)
+        pipeline_turn(p);
+    pipeline_restart(p);
+}
+
 void pipeline_done(struct pipeline *p)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};

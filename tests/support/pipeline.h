@@ -62,7 +62,10 @@ void pipeline_kill(struct pipeline *p);  /* p->worker is gone; what was under wa
 bool pipeline_drain(struct pipeline *p); /* p->worker is drained and gone; false: not within a minute */
 struct jidoka *pipeline_worker(struct pipeline *p, const char *name, int64_t ttl_ms); /* another; jidoka_free */
 void pipeline_restart(struct pipeline *p); /* kills the worker, closes and opens the files, starts again */
-void pipeline_done(struct pipeline *p);    /* closes and removes everything */
+/* An on_turn: restarts once, some turns after a request got stuck (FAULT_HOLD, FAULT_MUTE), so that what else can go on
+ * does. */
+void pipeline_die_when_stuck(struct pipeline *p);
+void pipeline_done(struct pipeline *p); /* closes and removes everything */
 
 /* pipeline_run.c: doing */
 void pipeline_send(struct pipeline *p, const struct send *signals, size_t count); /* in frames as large as may be */

@@ -152,17 +152,6 @@ static void test_lost_replies(void)
 /* --- death ----------------------------------------------------------------------------------------------------------
  */
 
-/* Some turns after a request got stuck, so that what else can go on does. */
-static void die_when_stuck(struct pipeline *p)
-{
-    if (!faulty_held(p->faulty))
-        return;
-    p->on_turn = NULL;
-    for (int i = 0; i < 3; i++)
-        pipeline_turn(p);
-    pipeline_restart(p);
-}
-
 /* Dies once at every request there is: all from there on are not executed, or that one is and nobody hears of it. */
 static void test_death_at_every_request(void)
 {
@@ -174,7 +163,7 @@ static void test_death_at_every_request(void)
             begin_scenario(&p, variant & 2);
             p.action.countdown = variant & 2 ? 0 : 1; /* the pause before a retry takes its time */
             faulty_set(p.faulty, FAULTY_ANY, (struct faulty_fault){kind, at, kind == FAULT_HOLD ? 1000 : 1});
-            p.on_turn = die_when_stuck;
+            p.on_turn = pipeline_die_when_stuck;
             run_scenario(&p);
             died += p.on_turn == NULL;
             end_scenario(&p);

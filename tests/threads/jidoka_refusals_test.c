@@ -116,16 +116,6 @@ static void test_lost_replies(void)
     }
 }
 
-static void die_when_stuck(struct pipeline *p)
-{
-    if (!faulty_held(p->faulty))
-        return;
-    p->on_turn = NULL;
-    for (int i = 0; i < 3; i++)
-        pipeline_turn(p);
-    pipeline_restart(p);
-}
-
 static void test_death_at_every_request(void)
 {
     for (unsigned at = 0, died = 1; died; at++) {
@@ -135,7 +125,7 @@ static void test_death_at_every_request(void)
             enum faulty_kind kind = variant & 1 ? FAULT_MUTE : FAULT_HOLD;
             begin(&p, variant & 2);
             faulty_set(p.faulty, FAULTY_ANY, (struct faulty_fault){kind, at, kind == FAULT_HOLD ? 1000 : 1, 0});
-            p.on_turn = die_when_stuck;
+            p.on_turn = pipeline_die_when_stuck;
             send_frames(&p);
             CHECK(pipeline_until(&p, all_taken));
             died += p.on_turn == NULL;
